@@ -1,0 +1,1 @@
+"""C: acting on what V and M make of the world."""

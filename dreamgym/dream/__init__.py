@@ -1,0 +1,1 @@
+"""The dream: the batched core, and the environments and pictures made of it."""

@@ -1,0 +1,1 @@
+"""M: predicting the next latent."""

@@ -1,0 +1,1 @@
+"""Driving by hand: keys as data, the screen, the loop."""

@@ -1,0 +1,1 @@
+"""V: compressing frames into latents."""
