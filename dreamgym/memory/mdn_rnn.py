@@ -1,0 +1,116 @@
+"""M: the mixture-density recurrent network, P(z_{t+1} | a_t, z_t, h_t) (World Models, section 2.2 and appendix A.2)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["MDNRNN", "Prediction", "State"]
+
+
+class State(NamedTuple):
+    """The LSTM's state: ``h`` is what the controller sees, ``c`` the cell. Both (B, hidden_size)."""
+
+    h: Tensor
+    c: Tensor
+
+
+class Prediction(NamedTuple):
+    """What M says of the step from t to t+1, leading dimensions (...) as in the hidden state it was made from."""
+
+    mixture: Tensor
+    """Parameters of the mixture over z_{t+1}, (..., 3, K, Z); see :mod:`dreamgym.memory.mixture`."""
+    progress: Tensor
+    """Expected units of progress made in the step (for CarRacing: new tiles touched), (...), never negative."""
+    termination_logit: Tensor
+    """Logit of the probability that the step ends the episode other than by finishing the lap, (...)."""
+
+
+class MDNRNN(nn.Module):
+    """An LSTM on [z_t, a_t] with a mixture-density head and heads for progress and termination.
+
+    422,368 parameters at the paper's sizes, and 514 more in the two small heads. The LSTM has one bias vector, as in
+    the paper, where ``torch.nn.LSTM`` has two. Gates are in torch's order: input, forget, cell, output.
+
+    Order of one step: the controller sees [z_t, h_t]; M then consumes (z_t, the action really executed), which
+    gives h_{t+1}, and predicts z_{t+1} from it. h is zero at reset.
+
+    Args:
+        latent_size: Z, 32 in the paper.
+        action_size: A, 3 for CarRacing.
+        hidden_size: H, 256 in the paper.
+        mixtures: K, 5 in the paper.
+    """
+
+    def __init__(
+        self, latent_size: int = 32, action_size: int = 3, hidden_size: int = 256, mixtures: int = 5
+    ) -> None:
+        super().__init__()
+        self.latent_size = latent_size
+        self.action_size = action_size
+        self.hidden_size = hidden_size
+        self.mixtures = mixtures
+        self.input_weight = nn.Parameter(torch.empty(4 * hidden_size, latent_size + action_size))
+        self.recurrent_weight = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
+        self.mixture_head = nn.Linear(hidden_size, 3 * mixtures * latent_size)
+        self.progress_head = nn.Linear(hidden_size, 1)
+        self.termination_head = nn.Linear(hidden_size, 1)
+        bound = hidden_size**-0.5
+        nn.init.uniform_(self.input_weight, -bound, bound)
+        nn.init.uniform_(self.recurrent_weight, -bound, bound)
+        with torch.no_grad():
+            self.bias[hidden_size : 2 * hidden_size] = 1.0  # an open forget gate: memory from the first step
+            self.termination_head.bias.fill_(-5.0)  # most steps end nothing
+
+    def initial_state(self, batch_size: int) -> State:
+        """The state at reset: zeros, (batch_size, hidden_size)."""
+        zeros = self.bias.new_zeros(batch_size, self.hidden_size)
+        return State(zeros, zeros.clone())
+
+    def step(self, z: Tensor, action: Tensor, state: State) -> State:
+        """Advance the LSTM by one step.
+
+        Args:
+            z: (B, latent_size).
+            action: the executed action, (B, action_size).
+            state: as it was when the controller saw z.
+        """
+        inputs = torch.cat([z, action], dim=1)
+        gates = F.linear(inputs, self.input_weight, self.bias) + F.linear(state.h, self.recurrent_weight)
+        return _lstm_pointwise(gates, state.c)
+
+    def predict(self, h: Tensor) -> Prediction:
+        """The heads, from the hidden state after the step, (..., hidden_size)."""
+        mixture = self.mixture_head(h).unflatten(-1, (3, self.mixtures, self.latent_size))
+        progress = F.softplus(self.progress_head(h).squeeze(-1))
+        return Prediction(mixture, progress, self.termination_head(h).squeeze(-1))
+
+    def forward(self, z: Tensor, action: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run over sequences, teacher-forced.
+
+        Args:
+            z: (B, T, latent_size).
+            action: (B, T, action_size).
+            state: before the first step; zeros when None.
+
+        Returns:
+            Hidden states after each step (B, T, hidden_size), and the last state.
+        """
+        if state is None:
+            state = self.initial_state(len(z))
+        inputs = F.linear(torch.cat([z, action], dim=2), self.input_weight, self.bias)  # (B, T, 4H)
+        hidden = []
+        for gates in inputs.unbind(1):
+            state = _lstm_pointwise(gates + F.linear(state.h, self.recurrent_weight), state.c)
+            hidden.append(state.h)
+        return torch.stack(hidden, dim=1), state
+
+
+def _lstm_pointwise(gates: Tensor, c: Tensor) -> State:
+    i, f, g, o = gates.chunk(4, dim=1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return State(torch.sigmoid(o) * torch.tanh(c), c)

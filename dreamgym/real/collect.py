@@ -1,0 +1,192 @@
+"""Recording real drives: ``dreamgym collect``.
+
+Episode i of a collection is a pure function of the configuration and i (its track, driver, length and every random
+choice), so workers share nothing and a collection that was cut off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dreamgym.config import CollectConfig, claim_folder
+from dreamgym.episodes import Episode, episode_paths, write_episode
+from dreamgym.errors import ConfigError, WorkerError
+from dreamgym.real.drivers import DRIVERS, Driver
+from dreamgym.real.preprocess import preprocess
+from dreamgym.real.world import make_real, recorded_versions
+from dreamgym.seeds import COLLECTION_SEEDS, refuse_test_seeds
+
+__all__ = ["DriverFactory", "collect", "drive", "plan", "run"]
+
+DriverFactory = Callable[[], Driver]
+_EPISODES_A_SEED = 1_000_000
+
+
+@dataclass(frozen=True)
+class PlannedEpisode:
+    """One entry of a collection's plan."""
+
+    index: int
+    seed: int
+    driver: str
+    length: int
+
+    @property
+    def file_name(self) -> str:
+        """The shard's name."""
+        return f"episode-{self.index:06d}.npz"
+
+
+def plan(config: CollectConfig) -> Iterator[PlannedEpisode]:
+    """The episodes of a collection, in order, until their lengths add up to the frames asked for."""
+    names = sorted(name for name, share in config.mix.items() if share > 0)
+    shares = np.array([config.mix[name] for name in names])
+    first_seed = COLLECTION_SEEDS.start + config.seed * _EPISODES_A_SEED
+    planned = 0
+    for index in itertools.count():
+        if planned >= config.frames:
+            return
+        rng = np.random.default_rng([config.seed, index])
+        length = min(int(rng.choice(config.lengths)), max(config.frames - planned, 50))
+        yield PlannedEpisode(index, first_seed + index, str(rng.choice(names, p=shares / shares.sum())), length)
+        planned += length
+
+
+def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", rng_seed: int | None = None) -> Episode:
+    """Drive one real episode and record it.
+
+    Args:
+        driver: chooses the actions.
+        seed: of the track.
+        length: time limit, frames.
+        driver_name: recorded with the episode.
+        rng_seed: of the driver's own choices; the track's when None.
+    """
+    env = make_real(max_episode_steps=length)
+    try:
+        observation, _ = env.reset(seed=seed)
+        world = env.unwrapped
+        driver.reset(world, np.random.default_rng([seed if rng_seed is None else rng_seed, 1]))
+        frames, actions, rewards = [preprocess(observation)], [], []
+        terminated = truncated = False
+        info: dict[str, object] = {}
+        while not (terminated or truncated):
+            action = driver.act(frames[-1])
+            observation, reward, terminated, truncated, info = env.step(action)
+            frames.append(preprocess(observation))
+            actions.append(action)
+            rewards.append(reward)
+        return Episode(
+            frames=np.stack(frames),
+            actions=np.stack(actions).astype(np.float32),
+            rewards=np.array(rewards, np.float32),
+            terminated=terminated,
+            truncated=truncated,
+            lap_finished=bool(info.get("lap_finished", False)),
+            lap_units=len(world.track),  # type: ignore[attr-defined]
+            seed=seed,
+            driver=driver_name,
+            versions=recorded_versions(),
+        )
+    finally:
+        env.close()
+
+
+_factories: Mapping[str, DriverFactory] = {}
+
+
+def _initialize_worker(factories: Mapping[str, DriverFactory]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    global _factories
+    _factories = factories
+
+
+def _record(planned: PlannedEpisode, folder: Path) -> tuple[int, float]:
+    """Drive and write one planned episode; its length and return."""
+    episode = drive(_factories[planned.driver](), planned.seed, planned.length, driver_name=planned.driver)
+    write_episode(folder / planned.file_name, episode)
+    return len(episode), float(episode.rewards.sum())
+
+
+def collect(config: CollectConfig, factories: Mapping[str, DriverFactory] | None = None) -> Path:
+    """Record the episodes of a plan that are not there yet.
+
+    Args:
+        config: what to record.
+        factories: further drivers by name; each must be picklable, since workers are processes of their own.
+
+    Returns:
+        The folder of the episodes.
+
+    Raises:
+        ConfigError: a driver in the mix is unknown.
+        WorkerError: a worker process died.
+    """
+    known = {**DRIVERS, **(factories or {})}
+    unknown = sorted(set(config.mix) - set(known))
+    if unknown:
+        raise ConfigError(f"mix: unknown drivers {unknown}; there are {sorted(known)}")
+    claim_folder(config.out, config, may_differ=("workers",))
+    todo = list(plan(config))
+    refuse_test_seeds((planned.seed for planned in todo), "collection")
+    present = {path.name for path in episode_paths(config.out)}
+    missing = [planned for planned in todo if planned.file_name not in present]
+    total = sum(planned.length for planned in todo)
+    done = total - sum(planned.length for planned in missing)
+    with tqdm(total=total, initial=done, unit="frame", unit_scale=True, desc="collect", mininterval=2) as bar:
+        for length in _record_all(missing, known, config):
+            bar.update(length)
+    return config.out
+
+
+def _record_all(
+    missing: list[PlannedEpisode], factories: Mapping[str, DriverFactory], config: CollectConfig
+) -> Iterator[int]:
+    if not missing:
+        return
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # inherited by workers, which must not each spin on all cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    queue = iter(missing)
+    with ProcessPoolExecutor(
+        config.workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_initialize_worker,
+        initargs=(factories,),
+        max_tasks_per_child=200,  # Box2D leaks a little at every reset
+    ) as pool:
+        running: set[Future[tuple[int, float]]] = set()
+        try:
+            while True:
+                for planned in itertools.islice(queue, 2 * config.workers - len(running)):
+                    running.add(pool.submit(_record, planned, config.out))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()[0]
+        except BrokenProcessPool as error:
+            raise WorkerError("a recording process died; run the same command again to go on") from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def run(config: CollectConfig) -> None:
+    """The command ``dreamgym collect``."""
+    started = time.monotonic()
+    collect(config)
+    shards = episode_paths(config.out)
+    print(f"{len(shards)} episodes in {config.out} ({time.monotonic() - started:.0f} s)")
