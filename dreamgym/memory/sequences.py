@@ -1,0 +1,113 @@
+"""Batches of sequences for M, drawn from encoded episodes held in memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamgym.errors import ConfigError
+from dreamgym.vision.encode import LatentEpisode
+
+__all__ = ["SequenceBatch", "SequenceSampler"]
+
+
+class SequenceBatch(NamedTuple):
+    """B sequences of T steps; entry t of ``z`` was seen before action t, of ``next_z`` after it."""
+
+    z: Tensor
+    """(B, T, Z), freshly sampled from V's posterior."""
+    action: Tensor
+    """(B, T, A)."""
+    next_z: Tensor
+    """(B, T, Z)."""
+    progress: Tensor
+    """(B, T)."""
+    left_world: Tensor
+    """1 where the step ended the episode without a lap, (B, T)."""
+    mask: Tensor
+    """1 on steps of the episode, 0 on padding after its end, (B, T)."""
+
+
+class SequenceSampler:
+    """Draws sequences from episodes, each step of each equally likely.
+
+    Args:
+        episodes: in order; the last of them are the recent ones.
+        length: T.
+        latent_noise: share of the posterior's noise in the latents.
+        start_share: share of the sequences that begin at an episode's first frame.
+        recent_from: index of the first recent episode.
+        recent_share: share of the sequences drawn from the recent episodes alone.
+    """
+
+    def __init__(
+        self,
+        episodes: list[LatentEpisode],
+        length: int,
+        *,
+        latent_noise: float = 1.0,
+        start_share: float = 0.125,
+        recent_from: int = 0,
+        recent_share: float = 0.0,
+    ) -> None:
+        if not episodes:
+            raise ConfigError("latents: expected folders with encoded episodes, found none in them")
+        self._length, self._noise = length, latent_noise
+        self._start_share, self._recent_share = start_share, recent_share
+        self._mean = np.concatenate([episode.mean for episode in episodes])
+        self._sigma = np.exp(0.5 * np.concatenate([episode.log_variance for episode in episodes]).astype(np.float32))
+        self._sigma = self._sigma.astype(np.float16)
+        # One entry a frame: the last frame of an episode has no action; zeros stand in and are masked.
+        self._action = np.concatenate([np.pad(episode.actions, ((0, 1), (0, 0))) for episode in episodes])
+        self._progress = np.concatenate([np.pad(episode.progress, (0, 1)) for episode in episodes])
+        self._lengths = np.array([len(episode) for episode in episodes])
+        self._offsets = np.concatenate([[0], np.cumsum(self._lengths + 1)[:-1]])
+        self._left_world = np.array([episode.left_world for episode in episodes])
+        self._shares = self._lengths / self._lengths.sum()
+        recent = np.where(np.arange(len(episodes)) >= recent_from, self._lengths, 0)
+        self._recent_shares = recent / max(recent.sum(), 1)
+        if recent_share > 0 and recent.sum() == 0:
+            raise ConfigError("recent_share: expected recent episodes to draw from, found none")
+
+    def sample(self, rng: np.random.Generator, batch_size: int, device: torch.device) -> SequenceBatch:
+        """A batch; every random choice, the latents' noise included, comes from ``rng``."""
+        recent = round(batch_size * self._recent_share)
+        count = len(self._lengths)
+        episode = np.concatenate(
+            [
+                rng.choice(count, size=recent, p=self._recent_shares) if recent else np.empty(0, int),
+                rng.choice(count, size=batch_size - recent, p=self._shares),
+            ]
+        ).astype(int)
+        room = np.maximum(self._lengths[episode] - self._length, 0)
+        start = (rng.random(batch_size) * (room + 1)).astype(int)
+        start[rng.random(batch_size) < self._start_share] = 0
+        return self._gather(rng, episode, start, device)
+
+    def _gather(
+        self, rng: np.random.Generator, episode: NDArray[np.int64], start: NDArray[np.int64], device: torch.device
+    ) -> SequenceBatch:
+        step = start[:, None] + np.arange(self._length + 1)  # (B, T + 1)
+        last = self._lengths[episode][:, None]
+        index = self._offsets[episode][:, None] + np.minimum(step, last)
+        noise = rng.standard_normal((*index.shape, self._mean.shape[1]), np.float32)
+        z = self._mean[index].astype(np.float32) + self._noise * self._sigma[index].astype(np.float32) * noise
+        np.clip(z, -10.0, 10.0, out=z)  # the range that latents have everywhere
+        mask = step[:, :-1] < last
+        left = self._left_world[episode][:, None] & (step[:, :-1] == last - 1)
+
+        def tensor(array: NDArray[np.generic]) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
+
+        return SequenceBatch(
+            z=tensor(z[:, :-1]),
+            action=tensor(self._action[index[:, :-1]]),
+            next_z=tensor(z[:, 1:]),
+            progress=tensor(self._progress[index[:, :-1]]),
+            left_world=tensor(left),
+            mask=tensor(mask),
+        )

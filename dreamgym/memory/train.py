@@ -1,0 +1,166 @@
+"""Training M: ``dreamgym train memory``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from dreamgym.config import MemoryConfig, claim_folder
+from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.memory.mixture import mixture_log_likelihood
+from dreamgym.memory.pictures import save_dream_strip
+from dreamgym.memory.sequences import SequenceBatch, SequenceSampler
+from dreamgym.training import (
+    Checkpoint,
+    TrainingLog,
+    autocast,
+    choose_device,
+    load_weights,
+    one_cycle,
+    require_finite,
+    save_tensors,
+)
+from dreamgym.vision.encode import LatentEpisode, read_latents
+from dreamgym.episodes import is_held_out
+
+__all__ = ["MemoryLoss", "memory_loss", "run", "train_memory"]
+
+_CLIP = 1.0
+
+
+class MemoryLoss(NamedTuple):
+    """Means over the steps of a batch (scalars)."""
+
+    latent: Tensor
+    """Negative log likelihood of the next latents, nats a latent."""
+    progress: Tensor
+    """Poisson negative log likelihood of the progress, nats a step, up to a constant."""
+    termination: Tensor
+    """Binary cross-entropy of leaving the world, nats a step."""
+
+
+def memory_loss(model: MDNRNN, batch: SequenceBatch) -> MemoryLoss:
+    """Teacher-forced loss of a batch.
+
+    Progress is counted in whole units, so its head is a Poisson rate: unlike a squared error this is calibrated near
+    zero, where a car that stands still must earn nothing.
+    """
+    hidden, _ = model(batch.z, batch.action)
+    prediction = model.predict(hidden)
+    steps = batch.mask.sum()
+    log_likelihood = mixture_log_likelihood(prediction.mixture.float(), batch.next_z).mean(dim=-1)
+    rate = prediction.progress.float()
+    progress = rate - batch.progress * torch.log(rate + 1e-6)
+    termination = F.binary_cross_entropy_with_logits(
+        prediction.termination_logit.float(), batch.left_world, reduction="none"
+    )
+    return MemoryLoss(*((term * batch.mask).sum() / steps for term in (-log_likelihood, progress, termination)))
+
+
+def train_memory(config: MemoryConfig) -> Path:
+    """Train M, going on from the last checkpoint in the output folder if there is one.
+
+    Step i draws its batch from a generator seeded by (seed, i), so that with one thread count on one CPU a run that was
+    cut off ends as one that was not. The weights at every checkpoint are kept as ``memory-STEP.safetensors``.
+
+    Returns:
+        The file with the trained weights.
+
+    Raises:
+        ConfigError: no episodes.
+        DivergedError: the loss became NaN or infinite.
+        OutputFolderError: the output folder holds something else.
+    """
+    claim_folder(config.out, config, may_differ=("device",))
+    device = choose_device(config.device)
+    torch.manual_seed(config.seed)
+    model = MDNRNN().to(device)
+    if config.initial is not None:
+        load_weights(model, config.initial)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    checkpoint = Checkpoint(config.out / "checkpoint.safetensors", model, optimizer)
+    first = checkpoint.restore()
+    weights = config.out / "memory.safetensors"
+    if first >= config.steps and weights.exists():
+        return weights
+    training, held_out = _samplers(config)
+    log = TrainingLog(config.out / "log.jsonl", first)
+    for step in tqdm(range(first, config.steps), initial=first, total=config.steps, desc="train M", mininterval=2):
+        loss, terms = _train_step(model, optimizer, training, config, step, device)
+        done = step + 1
+        if done % 50 == 0:
+            require_finite(loss, done, "M")
+            log.write(step=done, **{name: value.item() for name, value in terms._asdict().items()})
+        if done % config.checkpoint_every == 0 or done == config.steps:
+            log.write(step=done, **evaluate_memory(model, held_out, device))
+            save_tensors(config.out / f"memory-{done:06d}.safetensors", model.state_dict())
+            if config.vision is not None:
+                batch = held_out.sample(np.random.default_rng(0), 6, device)
+                save_dream_strip(config.out / f"dream-{done:06d}.png", model, config.vision, batch)
+            checkpoint.save(done)
+    save_tensors(weights, model.state_dict())
+    return weights
+
+
+def _samplers(config: MemoryConfig) -> tuple[SequenceSampler, SequenceSampler]:
+    """Samplers of the training and the held-out episodes."""
+    training: list[LatentEpisode] = []
+    held_out: list[LatentEpisode] = []
+    recent_from = 0
+    for index, folder in enumerate(config.latents):
+        if index == len(config.latents) - config.recent_folders:
+            recent_from = len(training)
+        for episode in read_latents(folder):
+            (held_out if is_held_out(episode.path) else training).append(episode)
+    sampler = SequenceSampler(
+        training,
+        config.sequence_length,
+        latent_noise=config.latent_noise,
+        start_share=config.start_share,
+        recent_from=recent_from,
+        recent_share=config.recent_share,
+    )
+    return sampler, SequenceSampler(held_out or training, config.sequence_length, latent_noise=config.latent_noise)
+
+
+def _train_step(
+    model: MDNRNN,
+    optimizer: torch.optim.Adam,
+    sampler: SequenceSampler,
+    config: MemoryConfig,
+    step: int,
+    device: torch.device,
+) -> tuple[Tensor, MemoryLoss]:
+    batch = sampler.sample(np.random.default_rng([config.seed, step]), config.batch_size, device)
+    for group in optimizer.param_groups:
+        group["lr"] = one_cycle(step, config.steps, config.learning_rate)
+    with autocast(device):
+        terms = memory_loss(model, batch)
+    loss = terms.latent + config.progress_weight * terms.progress + config.termination_weight * terms.termination
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
+    optimizer.step()
+    return loss, terms
+
+
+@torch.no_grad()
+def evaluate_memory(model: MDNRNN, sampler: SequenceSampler, device: torch.device) -> dict[str, float]:
+    """The loss on held-out episodes, always the same sequences."""
+    batches = [sampler.sample(np.random.default_rng([12345, index]), 64, device) for index in range(8)]
+    terms = [memory_loss(model, batch) for batch in batches]
+    return {
+        f"held_out_{name}": float(np.mean([getattr(term, name).item() for term in terms]))
+        for name in MemoryLoss._fields
+    }
+
+
+def run(config: MemoryConfig) -> None:
+    """The command ``dreamgym train memory``."""
+    print(f"M's weights: {train_memory(config)}")

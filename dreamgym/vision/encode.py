@@ -1,0 +1,102 @@
+"""Encoding recorded episodes into latents, once, so that M can train on many of them from memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dreamgym.config import write_json
+from dreamgym.episodes import episode_paths, read_arrays, read_episode, write_arrays
+from dreamgym.errors import OutputFolderError
+from dreamgym.training import autocast, load_weights
+from dreamgym.vision.train import to_images
+from dreamgym.vision.vae import VAE
+
+__all__ = ["LatentEpisode", "encode_episodes", "read_latents"]
+
+
+@dataclass(frozen=True)
+class LatentEpisode:
+    """An episode as V sees it; T actions, T + 1 latents."""
+
+    path: Path
+    mean: NDArray[np.float16]
+    """(T + 1, Z)."""
+    log_variance: NDArray[np.float16]
+    """(T + 1, Z)."""
+    actions: NDArray[np.float32]
+    """(T, A)."""
+    progress: NDArray[np.float32]
+    """New units of progress in each step, (T,)."""
+    left_world: bool
+    """Whether the last step ended the episode other than by finishing the lap."""
+    lap_units: int
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+
+@torch.no_grad()
+def _encode(model: VAE, frames: NDArray[np.uint8], device: torch.device) -> tuple[NDArray[Any], NDArray[Any]]:
+    means, log_variances = [], []
+    for start in range(0, len(frames), 256):
+        images = to_images(frames[start : start + 256], device)
+        with autocast(device):
+            mean, log_variance = model.encode(images)
+        means.append(mean.float().cpu().numpy())
+        log_variances.append(log_variance.float().cpu().numpy())
+    return np.concatenate(means).astype(np.float16), np.concatenate(log_variances).astype(np.float16)
+
+
+def encode_episodes(episodes: Path, vision: Path, out: Path, *, device: torch.device | None = None) -> Path:
+    """Encode every shard of a folder that is not encoded yet.
+
+    Args:
+        episodes: folder of recorded episodes.
+        vision: V's weights.
+        out: folder for the latents; remembers which weights made them.
+
+    Raises:
+        OutputFolderError: if the folder holds latents of another V.
+    """
+    device = device or torch.device("cpu")
+    out.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(vision.read_bytes()).hexdigest()
+    stamp = out / "vision.json"
+    if stamp.exists() and digest not in stamp.read_text(encoding="utf-8"):
+        raise OutputFolderError(f"{out} holds latents made by another V; choose another folder, or delete it")
+    write_json(stamp, {"sha256": digest, "vision": str(vision)})
+    model = VAE().to(device, memory_format=torch.channels_last)
+    load_weights(model, vision)
+    missing = [path for path in episode_paths(episodes) if not (out / path.name).exists()]
+    for path in tqdm(missing, desc="encode", unit="episode", mininterval=2):
+        episode = read_episode(path)
+        mean, log_variance = _encode(model, episode.frames, device)
+        arrays = {
+            "mean": mean,
+            "log_variance": log_variance,
+            "actions": episode.actions,
+            "progress": episode.progress,
+            "left_world": np.array(episode.terminated and not episode.lap_finished),
+            "lap_units": np.array(episode.lap_units),
+        }
+        write_arrays(out / path.name, arrays)
+    return out
+
+
+def read_latents(*folders: Path) -> list[LatentEpisode]:
+    """Every encoded episode of the folders, in order."""
+    names = ("mean", "log_variance", "actions", "progress", "left_world", "lap_units")
+    found = []
+    for path in episode_paths(*folders):
+        arrays = read_arrays(path, names)
+        flags = {"left_world": bool(arrays.pop("left_world")), "lap_units": int(arrays.pop("lap_units"))}
+        found.append(LatentEpisode(path=path, **arrays, **flags))
+    return found

@@ -1,0 +1,149 @@
+"""Training V: ``dreamgym train vision``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from dreamgym.config import VisionConfig, claim_folder
+from dreamgym.episodes import episode_paths, is_held_out, read_arrays
+from dreamgym.errors import ConfigError
+from dreamgym.training import (
+    Checkpoint,
+    TrainingLog,
+    autocast,
+    choose_device,
+    load_weights,
+    one_cycle,
+    require_finite,
+    save_png,
+    save_tensors,
+)
+from dreamgym.vision.vae import VAE, vae_loss
+
+__all__ = ["run", "to_images", "train_vision"]
+
+
+def to_images(frames: NDArray[np.uint8] | Tensor, device: torch.device | None = None) -> Tensor:
+    """Frames, uint8 (B, 64, 64, 3), as V's input: float32 (B, 3, 64, 64) in [0, 1], in channels-last memory."""
+    tensor = torch.as_tensor(frames, device=device)
+    return tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
+
+
+def load_frames(paths: list[Path], stride: int) -> NDArray[np.uint8]:
+    """Every ``stride``-th frame of the episodes, beginning at a different one in each, uint8 (N, 64, 64, 3)."""
+    if not paths:
+        raise ConfigError("episodes: expected folders with recorded episodes, found none in them")
+    picked = []
+    for index, path in enumerate(tqdm(paths, desc="read frames", unit="episode", mininterval=2)):
+        picked.append(read_arrays(path, ("frames",))["frames"][index % stride :: stride])
+    return np.concatenate(picked)
+
+
+def train_vision(config: VisionConfig) -> Path:
+    """Train V, going on from the last checkpoint in the output folder if there is one.
+
+    Step i uses a batch and noise drawn from a generator seeded by (seed, i), so that with one thread count on one CPU a
+    run that was cut off ends as one that was not.
+
+    Returns:
+        The file with the trained weights.
+
+    Raises:
+        ConfigError: no episodes.
+        DivergedError: the loss became NaN or infinite.
+        OutputFolderError: the output folder holds something else.
+    """
+    claim_folder(config.out, config, may_differ=("device",))
+    device = choose_device(config.device)
+    torch.manual_seed(config.seed)
+    model = VAE().to(device, memory_format=torch.channels_last)
+    if config.initial is not None:
+        load_weights(model, config.initial)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    checkpoint = Checkpoint(config.out / "checkpoint.safetensors", model, optimizer)
+    first = checkpoint.restore()
+    weights = config.out / "vision.safetensors"
+    if first >= config.steps and weights.exists():
+        return weights
+    paths = episode_paths(*config.episodes)
+    frames = load_frames([path for path in paths if not is_held_out(path)], config.frame_stride)
+    held_out = load_frames([path for path in paths if is_held_out(path)] or paths[:1], 16)[:2048]
+    log = TrainingLog(config.out / "log.jsonl", first)
+    for step in tqdm(range(first, config.steps), initial=first, total=config.steps, desc="train V", mininterval=2):
+        loss, squared_error, kl = _train_step(model, optimizer, frames, config, step, device)
+        done = step + 1
+        if done % 50 == 0:
+            require_finite(loss, done, "V")
+            log.write(step=done, loss=loss.item(), squared_error=squared_error.item(), kl=kl.item())
+        if done % config.checkpoint_every == 0 or done == config.steps:
+            error, kl_held_out = evaluate_vision(model, held_out, device)
+            log.write(step=done, held_out_squared_error=error, held_out_kl=kl_held_out)
+            save_png(config.out / f"reconstructions-{done:06d}.png", reconstruction_sheet(model, held_out, device), scale=2)
+            checkpoint.save(done)
+    save_tensors(weights, model.state_dict())
+    return weights
+
+
+def _train_step(
+    model: VAE,
+    optimizer: torch.optim.Adam,
+    frames: NDArray[np.uint8],
+    config: VisionConfig,
+    step: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor, Tensor]:
+    rng = np.random.default_rng([config.seed, step])
+    batch = np.sort(rng.integers(len(frames), size=config.batch_size))
+    noise = torch.from_numpy(rng.standard_normal((config.batch_size, model.latent_size), np.float32)).to(device)
+    images = to_images(frames[batch], device)
+    for group in optimizer.param_groups:
+        group["lr"] = one_cycle(step, config.steps, config.learning_rate)
+    with autocast(device):
+        reconstruction, mean, log_variance = model(images, noise)
+    loss, squared_error, kl = vae_loss(
+        images,
+        reconstruction.float(),
+        mean.float(),
+        log_variance.float(),
+        reconstruction_weight=config.reconstruction_weight,
+        free_nats=config.free_nats,
+    )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 100.0 * config.reconstruction_weight)
+    optimizer.step()
+    return loss, squared_error, kl
+
+
+@torch.no_grad()
+def evaluate_vision(model: VAE, frames: NDArray[np.uint8], device: torch.device) -> tuple[float, float]:
+    """Squared error summed over pixels and KL divergence (nats), means over the frames, noise-free."""
+    errors, divergences = [], []
+    for batch in np.array_split(frames, max(1, len(frames) // 128)):
+        images = to_images(batch, device)
+        mean, log_variance = model.encode(images)
+        _, error, kl = vae_loss(images, model.decode(mean), mean, log_variance)
+        errors.append(error.item())
+        divergences.append(kl.item())
+    return float(np.mean(errors)), float(np.mean(divergences))
+
+
+@torch.no_grad()
+def reconstruction_sheet(model: VAE, frames: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
+    """Held-out frames above their reconstructions, uint8 (256, 640, 3)."""
+    picked = frames[np.linspace(0, len(frames) - 1, 20).astype(int)]
+    mean, _ = model.encode(to_images(picked, device))
+    made = (model.decode(mean) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    rows = [np.concatenate(list(part), axis=1) for half in (slice(0, 10), slice(10, 20)) for part in (picked[half], made[half])]
+    return np.concatenate(rows)
+
+
+def run(config: VisionConfig) -> None:
+    """The command ``dreamgym train vision``."""
+    print(f"V's weights: {train_vision(config)}")
