@@ -1,0 +1,186 @@
+"""Evolving C with CMA-ES in any vector environment: ``dreamgym evolve``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cma
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dreamgym.config import EvolveConfig, claim_folder, write_json
+from dreamgym.control.linear import LinearController
+from dreamgym.control.rollouts import RolloutScores, population_scores, real_scores
+from dreamgym.errors import EpisodeFileError, FitnessError
+from dreamgym.seeds import VALIDATION_SEEDS
+
+__all__ = ["Evolution", "evolve", "run"]
+
+
+class Evolution:
+    """CMA-ES over a controller's parameters, replayable from the fitnesses it was told.
+
+    pycma seeds NumPy's global generator and saves its state by pickle only. Here it draws from a generator of its own,
+    and is resumed by telling it again every stored generation's fitness: the same draws give the same state.
+    """
+
+    def __init__(self, initial: NDArray[np.floating], sigma: float, population: int, seed: int) -> None:
+        rng = np.random.default_rng([seed, 7])
+        options = {
+            "popsize": population,
+            "randn": lambda *shape: rng.standard_normal(shape),
+            "seed": np.nan,  # leave NumPy's global generator alone
+            "CMA_diagonal": True,  # the full covariance of 867 parameters cannot be learned in a few hundred generations
+            "verbose": -9,
+            "maxiter": np.inf,
+            "tolfun": 0,
+            "tolfunhist": 0,
+            "tolstagnation": np.inf,
+            "tolflatfitness": np.inf,
+        }
+        self._strategy = cma.CMAEvolutionStrategy(np.asarray(initial, np.float64), sigma, options)
+
+    @property
+    def mean(self) -> LinearController:
+        """The distribution's mean: the controller to keep, since the best of a generation is luck."""
+        return LinearController.from_parameters(self._strategy.mean)
+
+    @property
+    def sigma(self) -> float:
+        """The present step size."""
+        return float(self._strategy.sigma)
+
+    def ask(self) -> NDArray[np.float64]:
+        """The next candidates, (population, parameters)."""
+        return np.stack(self._strategy.ask())
+
+    def tell(self, candidates: NDArray[np.float64], fitness: NDArray[np.float64]) -> None:
+        """Give the candidates' fitness, (population,), the higher the better.
+
+        A candidate whose fitness is NaN or infinite ranks last.
+
+        Raises:
+            FitnessError: no candidate has a finite fitness.
+        """
+        finite = np.isfinite(fitness)
+        if not finite.any():
+            raise FitnessError("every candidate's fitness is NaN or infinite; the environment or the weights are broken")
+        ranked = np.where(finite, fitness, fitness[finite].min() - 1.0)
+        self._strategy.tell(list(candidates), list(-ranked))
+
+
+def evolve(
+    config: EvolveConfig,
+    envs: gym.vector.VectorEnv[Any, Any, Any],
+    *,
+    validate: Callable[[LinearController], RolloutScores] | None = None,
+    deadline: float | None = None,
+    on_generation: Callable[[int, LinearController, RolloutScores], None] | None = None,
+) -> LinearController:
+    """Evolve a controller, going on from the log in the output folder if there is one.
+
+    Args:
+        config: the settings; ``envs`` must have population * rollouts environments, autoreset disabled.
+        envs: where candidates are tried. All candidates of a generation get the same seeds (common random numbers).
+        validate: scores the distribution's mean in reality every ``config.validate_every`` generations.
+        deadline: ``time.monotonic()`` after which no generation is begun.
+        on_generation: called with the generation's number, the mean and its candidates' scores.
+
+    Returns:
+        The mean with the best validation score; the last mean where nothing was validated.
+
+    Raises:
+        FitnessError: no candidate of a generation has a finite fitness.
+        OutputFolderError: the output folder holds something else.
+    """
+    claim_folder(config.out, config, may_differ=("workers", "generations"))
+    size = 3 * envs.single_observation_space.shape[0] + 3  # type: ignore[index]
+    initial = np.zeros(size) if config.initial is None else LinearController.load(config.initial).parameters
+    evolution = Evolution(initial, config.sigma, config.population, config.seed)
+    log = _GenerationLog(config.out / "generations.jsonl")
+    best, best_score = evolution.mean, -np.inf
+    for generation in tqdm(range(config.generations), desc="evolve", unit="gen", mininterval=2):
+        if deadline is not None and time.monotonic() > deadline and generation >= len(log):
+            break
+        candidates = evolution.ask()
+        entry = log.replay(generation)
+        if entry is None:
+            started = time.monotonic()
+            scores = population_scores(envs, candidates, config, generation)
+            entry = {"generation": generation, "fitness": scores.fitness.tolist(), "sigma": evolution.sigma}
+            entry |= {"return_mean": float(scores.returns.mean()), "seconds": time.monotonic() - started}
+            evolution.tell(candidates, scores.fitness)
+            last = generation + 1 == config.generations
+            if validate is not None and config.validate_every and ((generation + 1) % config.validate_every == 0 or last):
+                entry["validation"] = validate(evolution.mean).returns.tolist()
+            log.append(entry)
+            evolution.mean.save(config.out / "mean.safetensors")
+            if on_generation is not None:
+                on_generation(generation, evolution.mean, scores)
+        else:
+            evolution.tell(candidates, np.array(entry["fitness"]))
+        if "validation" in entry and np.mean(entry["validation"]) > best_score:
+            best, best_score = evolution.mean, float(np.mean(entry["validation"]))
+            best.save(config.out / "controller.safetensors")
+    if best_score == -np.inf:
+        best = evolution.mean
+        best.save(config.out / "controller.safetensors")
+    looks = [entry for entry in log.entries if "validation" in entry]
+    write_json(config.out / "summary.json", {"generations": len(log), "looks_at_validation": len(looks), "best_validation": None if not looks else best_score})
+    return best
+
+
+class _GenerationLog:
+    """Every generation's fitness, a line each; what evolution is resumed from."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.entries: list[dict[str, Any]] = []
+        if path.exists():
+            whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+            try:
+                self.entries = [json.loads(line) for line in whole]
+            except json.JSONDecodeError as error:
+                raise EpisodeFileError(f"{path} is damaged ({error}); delete the folder to evolve from the start") from error
+            path.write_text("".join(whole), encoding="utf-8")
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def replay(self, generation: int) -> dict[str, Any] | None:
+        return self.entries[generation] if generation < len(self.entries) else None
+
+    def append(self, entry: dict[str, Any]) -> None:
+        self.entries.append(entry)
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def run(config: EvolveConfig) -> None:
+    """The command ``dreamgym evolve``."""
+    envs = gym.make_vec(
+        "dreamgym:DreamCarRacing-v0",
+        num_envs=config.population * config.rollouts,
+        vectorization_mode="vector_entry_point",
+        autoreset_mode=gym.vector.AutoresetMode.DISABLED,
+        max_episode_steps=config.max_episode_steps,
+        world_model=config.world_model,
+        temperature=config.temperature,
+        precision=config.precision,
+    )
+    seeds = VALIDATION_SEEDS[: config.validation_tracks]
+
+    def validate(controller: LinearController) -> RolloutScores:
+        return real_scores(controller, seeds, workers=config.workers, world_model=config.world_model)
+
+    try:
+        evolve(config, envs, validate=validate)
+    finally:
+        envs.close()
+    print(f"controller: {config.out / 'controller.safetensors'}")

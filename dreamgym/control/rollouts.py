@@ -1,0 +1,125 @@
+"""Trying controllers in vector environments, dreamed or real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from dreamgym.config import EvolveConfig
+from dreamgym.control.linear import LinearController, squash
+
+__all__ = ["RolloutScores", "population_scores", "real_scores", "rollout"]
+
+VectorEnv = gym.vector.VectorEnv[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class RolloutScores:
+    """Scores of P candidates over R rollouts."""
+
+    returns: NDArray[np.float64]
+    """Undiscounted returns, (P, R)."""
+    lengths: NDArray[np.int64]
+    """Steps, (P, R)."""
+    smoothness: NDArray[np.float64]
+    """Sum over steps of the mean absolute change of the action, (P, R)."""
+    smoothness_weight: float = 0.0
+
+    @property
+    def fitness(self) -> NDArray[np.float64]:
+        """Mean return less the penalty on changes of the action, (P,)."""
+        return (self.returns - self.smoothness_weight * self.smoothness).mean(axis=1)
+
+
+def population_scores(
+    envs: VectorEnv, candidates: NDArray[np.float64], config: EvolveConfig, generation: int
+) -> RolloutScores:
+    """One generation: every candidate on the same starts and seeds.
+
+    Args:
+        envs: population * rollouts environments, autoreset disabled.
+        candidates: (population, parameters).
+        config: rollouts, share of starts at the line, penalty.
+        generation: decides the seeds.
+    """
+    population, rollouts = len(candidates), config.rollouts
+    seed = int(np.random.default_rng([config.seed, generation, 3]).integers(2**31 - rollouts))
+    seeds = [seed + index for _ in range(population) for index in range(rollouts)]
+    at_line = np.tile(np.arange(rollouts) < round(config.line_share * rollouts), population)
+    for start, mask in (("line", at_line), ("anywhere", ~at_line)):
+        if mask.any():
+            observations, _ = envs.reset(seed=seeds, options={"start": start, "reset_mask": mask})
+    weights = candidates.astype(np.float32)
+    return rollout(envs, observations, weights, config.smoothness)
+
+
+def rollout(
+    envs: VectorEnv, observations: NDArray[np.float32], candidates: NDArray[np.float32], smoothness_weight: float = 0.0
+) -> RolloutScores:
+    """Drive freshly reset environments to the end of their episodes.
+
+    Args:
+        envs: P * R environments, candidate by candidate.
+        observations: what reset returned, (P * R, observation_size).
+        candidates: controllers' parameters, (P, parameters).
+        smoothness_weight: see :class:`RolloutScores`.
+    """
+    population, count = len(candidates), len(observations)
+    weights = np.ascontiguousarray(candidates[:, :-3].reshape(population, 3, -1).swapaxes(1, 2))  # (P, obs, 3)
+    bias = candidates[:, None, -3:]  # (P, 1, 3)
+    running = np.ones(count, bool)
+    returns, smoothness = np.zeros(count), np.zeros(count)
+    lengths = np.zeros(count, np.int64)
+    previous: NDArray[np.float32] | None = None
+    while running.any():
+        raw = observations.reshape(population, count // population, -1) @ weights + bias
+        actions = squash(raw).reshape(count, 3)
+        if previous is not None:
+            smoothness += running * np.abs(actions - previous).mean(axis=1)
+        previous = actions
+        observations, rewards, terminated, truncated, _ = envs.step(actions)
+        returns += running * rewards
+        lengths += running
+        running &= ~(terminated | truncated)
+    shape = (population, count // population)
+    return RolloutScores(
+        returns.reshape(shape), lengths.reshape(shape), smoothness.reshape(shape), smoothness_weight
+    )
+
+
+def real_scores(
+    controller: LinearController, seeds: Sequence[int], *, workers: int, world_model: Path | None
+) -> RolloutScores:
+    """Drive real tracks with one controller, seen through V and M.
+
+    Args:
+        controller: any linear controller.
+        seeds: of the tracks.
+        workers: environment processes at once.
+        world_model: a bundle's folder.
+    """
+    parts = []
+    for start in range(0, len(seeds), workers):
+        some = list(seeds[start : start + workers])
+        envs = gym.make_vec(
+            "dreamgym:LatentCarRacing-v0",
+            num_envs=len(some),
+            vectorization_mode="vector_entry_point",
+            autoreset_mode=gym.vector.AutoresetMode.DISABLED,
+            world_model=world_model,
+            exact_drawing=True,
+        )
+        try:
+            observations, _ = envs.reset(seed=some)
+            parts.append(rollout(envs, observations, controller.parameters[None]))
+        finally:
+            envs.close()
+    return RolloutScores(
+        *(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("returns", "lengths", "smoothness"))
+    )
