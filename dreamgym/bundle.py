@@ -1,0 +1,159 @@
+"""The files of a world-model bundle: reading them with every byte verified, and replacing them as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from dreamgym.errors import BundleError, BundleNotFoundError, OutputFolderError
+
+__all__ = ["CONTROLLER", "FORMAT_VERSION", "MEMORY", "STARTS", "VISION", "read_bundle", "write_bundle"]
+
+FORMAT_VERSION: Final = 1
+CARD: Final = "card.json"
+VISION: Final = "vision.safetensors"
+MEMORY: Final = "memory.safetensors"
+STARTS: Final = "starts.safetensors"
+CONTROLLER: Final = "controller.safetensors"
+
+_REQUIRED: Final = (VISION, MEMORY, STARTS)
+_FILE_LIMIT: Final = 1 << 28  # bytes; a bundle has under 16 MB, and a damaged name must not fill the memory
+_CARD_LIMIT: Final = 1 << 22
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        if path.stat().st_size > limit:
+            raise BundleError(f"{path}: expected at most {limit} bytes, got {path.stat().st_size}")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BundleNotFoundError(f"{path}: a file of the bundle is missing; copy the whole folder again") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from error
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(_read(path, _CARD_LIMIT).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BundleError):
+            raise
+        raise BundleError(f"{path}: expected JSON, and could not read it: {error}") from error
+    if not isinstance(card, dict) or not isinstance(card.get("sha256", {}), dict):
+        raise BundleError(f"{path}: expected a JSON object with an object sha256")
+    return card
+
+
+def read_bundle(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """The card, and each file's tensors by key, every file checked against the card's SHA-256.
+
+    Raises:
+        BundleNotFoundError: a file is missing.
+        BundleError: a file is damaged, by name.
+    """
+    card = _read_card(folder / CARD)
+    hashes = card.get("sha256", {})
+    names = [*_REQUIRED, *([CONTROLLER] if CONTROLLER in hashes else [])]
+    tensors = {}
+    for name in names:
+        path = folder / name
+        content = _read(path, _FILE_LIMIT)
+        got = hashlib.sha256(content).hexdigest()
+        if got != hashes.get(name):
+            raise BundleError(
+                f"{path}: expected SHA-256 {hashes.get(name)}, got {got}; the file is damaged or of another bundle"
+            )
+        try:
+            tensors[name] = load(content)
+        except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+            raise BundleError(f"{path}: expected a safetensors file, and could not read it: {error}") from error
+    return card, tensors
+
+
+def write_bundle(folder: Path, card: dict[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write the files into a new folder beside the target, then put it in the target's place.
+
+    A process killed at any moment leaves the old bundle or the new one: between the two renames the old one is under
+    the name ``.NAME.previous``, where readers look as well.
+
+    Raises:
+        OutputFolderError: the target holds something else.
+        BundleError: it cannot be written, or a number is not finite; what was there before is untouched.
+    """
+    folder = folder.absolute()
+    contents = {name: _serialized(name, part) for name, part in tensors.items()}
+    card = dict(card)
+    card["controller"] = CONTROLLER if CONTROLLER in contents else None
+    card["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    contents[CARD] = (json.dumps(card, indent=2, allow_nan=False) + "\n").encode()
+    _require_bundle_or_nothing(folder)
+    staging = folder.with_name(f".{folder.name}.staging")
+    previous = folder.with_name(f".{folder.name}.previous")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _discard(staging)
+        staging.mkdir()
+        for name, content in contents.items():
+            _write(staging / name, content)
+        _sync(staging)
+        if folder.exists():
+            _discard(previous)
+            os.replace(folder, previous)
+        os.replace(staging, folder)
+        _sync(folder.parent)
+        _discard(previous)
+    except OSError as error:
+        if not folder.exists() and previous.exists():
+            os.replace(previous, folder)
+        raise BundleError(f"cannot write a bundle to {folder}: {error}; what was there before is untouched") from error
+    finally:
+        _discard(staging)
+
+
+def _serialized(name: str, tensors: Mapping[str, Tensor]) -> bytes:
+    for key, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise BundleError(f"{name}: expected finite numbers, got NaN or infinity in {key}; nothing was written")
+    return bytes(save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}))
+
+
+def _require_bundle_or_nothing(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputFolderError(f"expected a folder for the bundle, got the file {folder}; choose another name")
+    ours = {CARD, *_REQUIRED, CONTROLLER}
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.exists() else []
+    if others:
+        raise OutputFolderError(f"{folder} holds other things ({', '.join(others[:3])}); choose an empty or new folder")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Make renames in the folder last; Windows cannot open folders, and needs no such thing."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,81 @@
+"""What may be passed as temperature and start state, parsed in one place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamgym.errors import ConfigError, TemperatureError
+
+if TYPE_CHECKING:
+    from dreamgym.world_model import StartBank
+
+__all__ = ["Temperature", "parse_temperature", "start_candidates"]
+
+Temperature = float | Sequence[float] | None
+"""None for the card's, a number, or (low, high) to draw from uniformly at each episode's start."""
+
+
+def _positive(value: Any, given: Any) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TemperatureError(f"temperature must be a number, a (low, high) pair or None; got {given!r}")
+    number = float(np.float32(value))  # float32 is what the dream works in
+    if not (math.isfinite(number) and number > 0.0):
+        raise TemperatureError(f"temperature must be positive and finite; got {given!r}")
+    return number
+
+
+def parse_temperature(value: Any, default: float) -> tuple[float, float]:
+    """The range that an episode's temperature is drawn from; both ends are equal for a fixed one.
+
+    Args:
+        value: None, a number, or a sequence (low, high).
+        default: what None stands for.
+
+    Raises:
+        TemperatureError: when not positive and finite, not of these forms, or low > high.
+    """
+    if value is None:
+        value = default
+    if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes)) and np.ndim(value) == 1:
+        if len(value) != 2:
+            raise TemperatureError(f"a temperature range is (low, high); got {len(value)} values: {value!r}")
+        low, high = (_positive(end, value) for end in value)
+        if low > high:
+            raise TemperatureError(f"a temperature range is (low, high) with low <= high; got {value!r}")
+        return low, high
+    number = _positive(value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value, value)
+    return number, number
+
+
+def start_candidates(start: Any, bank: StartBank) -> Tensor:
+    """Which of the bank's states a reset may choose from.
+
+    Args:
+        start: "line" for true starts of a lap, "anywhere" for all states, or the index of one.
+        bank: the world model's start states.
+
+    Returns:
+        int64 of shape (n,), n >= 1.
+
+    Raises:
+        ConfigError: for anything else, or an index that the bank does not have.
+    """
+    count = len(bank.z)
+    if isinstance(start, str) and start == "anywhere":
+        return torch.arange(count, device=bank.z.device)
+    if isinstance(start, str) and start == "line":
+        found = torch.nonzero(bank.at_line).flatten()
+        if not len(found):
+            raise ConfigError('this world model has no start state at the line; use start="anywhere"')
+        return found
+    if isinstance(start, (int, np.integer)) and not isinstance(start, bool):
+        if not 0 <= start < count:
+            raise ConfigError(f"start index must be in 0..{count - 1} for this world model's bank; got {start}")
+        return torch.tensor([int(start)], device=bank.z.device)
+    raise ConfigError(f'start must be "line", "anywhere" or an index into the bank of start states; got {start!r}')
