@@ -88,7 +88,7 @@ def read_arrays(path: Path, names: tuple[str, ...] | None = None) -> dict[str, N
         EpisodeFileError: if the file is missing, damaged or lacks one of ``names``.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in (names or tuple(archive.files))}
     except Exception as error:
         raise EpisodeFileError(f"cannot read {path} ({error}); delete it to have it recorded again") from error

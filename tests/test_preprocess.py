@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dreamgym.errors import ObservationError
+from dreamgym.real.preprocess import preprocess
+
+
+def area_average(frame: np.ndarray) -> np.ndarray:
+    """The definition, in float64: each output pixel is the mean of the area that it covers."""
+
+    def overlaps(out: int, source: int) -> np.ndarray:
+        edges = np.arange(out + 1) * source / out
+        low = np.maximum(edges[:-1, None], np.arange(source))
+        high = np.minimum(edges[1:, None], np.arange(source) + 1)
+        weights = np.clip(high - low, 0, None)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    return np.einsum("ij,jkc,lk->ilc", overlaps(64, 84), frame[:84].astype(float), overlaps(64, 96))
+
+
+def test_is_the_area_average_of_the_rows_above_the_dashboard():
+    frame = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    small = preprocess(frame)
+    assert small.dtype == np.uint8 and small.shape == (64, 64, 3)
+    assert np.abs(small - area_average(frame)).max() <= 0.5
+
+
+def test_the_dashboard_makes_no_difference():
+    frame = np.random.default_rng(1).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    other = frame.copy()
+    other[84:] = 0
+    assert np.array_equal(preprocess(frame), preprocess(other))
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((64, 64, 3), np.uint8), np.zeros((96, 96, 3), np.float32), np.zeros((96, 96), np.uint8)]
+)
+def test_another_shape_or_dtype_is_refused_by_name(frame):
+    with pytest.raises(ObservationError, match=r"expected .*\(96, 96, 3\)"):
+        preprocess(frame)
