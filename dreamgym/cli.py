@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "Command", "main"]
 
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
+EXIT_BROKEN_PIPE: Final = 141  # 128 + SIGPIPE: the reader, such as head, has seen enough
 
 _EXTRAS: Final = {
     "PIL": "train",
@@ -72,7 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 for an error of the user's making (one line on stderr), 130 after Ctrl-C. Errors in the
         arguments themselves leave through ``SystemExit(2)``, as in argparse.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _dispatch(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _stdout_is_broken():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        return EXIT_BROKEN_PIPE
+
+
+def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0 if arguments else EXIT_ERROR
@@ -145,6 +158,14 @@ def _set_process_policy() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+
+def _stdout_is_broken() -> bool:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return True
+    return False
 
 
 def _help(prefix: str = "") -> str:

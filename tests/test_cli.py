@@ -177,3 +177,23 @@ def test_help_loads_no_torch() -> None:
         "assert not {'torch', 'pygame'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["evolve", "--help"]])
+def test_a_reader_that_stops_early_gets_no_traceback(arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    finished = subprocess.run(
+        [sys.executable, "-m", "dreamgym.cli", *arguments], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (finished.returncode, finished.stderr) == (141, "")
+
+
+def test_a_broken_pipe_of_the_stages_own_is_not_hidden(stage: Callable[[Stage], None]) -> None:
+    def run(_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "a worker's pipe")
+
+    stage(run)
+    with pytest.raises(BrokenPipeError, match="worker"):
+        cli.main(["demo"])

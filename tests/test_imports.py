@@ -26,6 +26,7 @@ LAYERS = (
     {"vision"},
     {"memory"},
     {"control"},
+    {"bundle"},
     {"world_model"},
     {"dream"},
     {"encoder"},
