@@ -1,21 +1,22 @@
-"""What may be passed as temperature and start state, parsed in one place."""
+"""What may be passed as temperature, start state and reset options, parsed in one place."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dreamgym.errors import ConfigError, TemperatureError
+from dreamgym.errors import ConfigError, ObservationError, TemperatureError
+from dreamgym.real.preprocess import FRAME_SHAPE, preprocess
 
 if TYPE_CHECKING:
     from dreamgym.world_model import StartBank
 
-__all__ = ["Temperature", "parse_temperature", "start_candidates"]
+__all__ = ["Temperature", "parse_temperature", "reset_arguments", "start_candidates"]
 
 Temperature = float | Sequence[float] | None
 """None for the card's, a number, or (low, high) to draw from uniformly at each episode's start."""
@@ -79,3 +80,59 @@ def start_candidates(start: Any, bank: StartBank) -> Tensor:
             raise ConfigError(f"start index must be in 0..{count - 1} for this world model's bank; got {start}")
         return torch.tensor([int(start)], device=bank.z.device)
     raise ConfigError(f'start must be "line", "anywhere" or an index into the bank of start states; got {start!r}')
+
+
+_RESET_OPTIONS: Final = ("start", "temperature", "observation", "state", "progress")
+
+
+def reset_arguments(options: Mapping[str, Any] | None, start: str | int) -> dict[str, Any]:
+    """``options`` of an environment's reset as arguments of :meth:`dreamgym.dream.core.DreamCore.reset`.
+
+    Args:
+        options: as given to the environment.
+        start: where episodes begin unless the options say otherwise.
+
+    Raises:
+        ConfigError: for an option that does not exist, or options that exclude each other.
+        ObservationError: for a frame of another shape or type.
+    """
+    arguments = dict(options or {})
+    unknown = sorted(set(arguments) - set(_RESET_OPTIONS), key=str)
+    if unknown:
+        raise ConfigError(f"reset takes the options {list(_RESET_OPTIONS)}; got {unknown}")
+    arguments = {"start": start} | {name: value for name, value in arguments.items() if value is not None}
+    if "observation" in arguments:
+        if (options or {}).get("start") is not None:
+            raise ConfigError("an episode starts at options['observation'] or at options['start'], not both")
+        arguments["observation"] = _frames(arguments["observation"])
+    if "state" in arguments:
+        arguments["state"] = _state(arguments["state"])
+    if "progress" in arguments:
+        arguments["progress"] = _share(arguments["progress"])
+    return arguments
+
+
+def _frames(value: Any) -> Tensor:
+    """One real frame or a batch of them, preprocessed unless they are; uint8 of shape (..., 64, 64, 3)."""
+    frames = np.asarray(value)
+    if frames.ndim == 4 and frames.shape[1:] != FRAME_SHAPE:
+        frames = np.stack([preprocess(frame) for frame in frames])
+    elif frames.ndim != 4 and frames.shape != FRAME_SHAPE:
+        frames = preprocess(frames)
+    if frames.dtype != np.uint8:
+        raise ObservationError(f"expected a frame as uint8 of shape {FRAME_SHAPE}; got {frames.dtype}")
+    return torch.from_numpy(np.array(frames))
+
+
+def _state(value: Any) -> tuple[Tensor, Tensor]:
+    try:
+        h, c = (torch.from_numpy(np.array(part, dtype=np.float32)) for part in value)
+    except (TypeError, ValueError) as error:
+        raise ObservationError(f"options['state'] must be (h, c), two arrays of M's hidden size: {error}") from error
+    return h, c
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ConfigError(f"progress is the share of the lap made, a number in [0, 1]; got {value!r}")
+    return float(value)
