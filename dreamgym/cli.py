@@ -162,7 +162,7 @@ def _set_process_policy() -> None:
 
 def _stdout_is_broken() -> bool:
     try:
-        sys.stdout.flush()
+        print(flush=True)  # flushing alone says nothing where stdout is not buffered
     except BrokenPipeError:
         return True
     return False
