@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -110,14 +111,15 @@ def write_bundle(folder: Path, card: dict[str, Any], tensors: Mapping[str, Mappi
             _discard(previous)
             os.replace(folder, previous)
         os.replace(staging, folder)
-        _sync(folder.parent)
-        _discard(previous)
     except OSError as error:
         if not folder.exists() and previous.exists():
             os.replace(previous, folder)
         raise BundleError(f"cannot write a bundle to {folder}: {error}; what was there before is untouched") from error
     finally:
         _discard(staging)
+    with contextlib.suppress(OSError):  # the new bundle is in place: what is left is tidying up
+        _sync(folder.parent)
+        _discard(previous)
 
 
 def _serialized(name: str, tensors: Mapping[str, Tensor]) -> bytes:

@@ -1,4 +1,4 @@
-"""Toy V, M and bundle: random weights of a fixed seed that behave tamely. Nothing is trained, nothing shipped is needed."""
+"""Toy V, M and bundle: random weights of a fixed seed that behave tamely. No test trains or needs what is shipped."""
 
 from __future__ import annotations
 
