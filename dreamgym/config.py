@@ -261,6 +261,12 @@ class PipelineConfig:
     """Generations in each round."""
     population: int = 64
     rollouts: int = 16
+    smoothness: float = 0.0
+    """Penalty on changes of the action, per unit and frame; see ``dreamgym evolve``."""
+    line_share: float = 0.5
+    """Share of the rollouts that begin at the starting line."""
+    temperature: float | None = None
+    """Temperature to evolve at; 1 when not given."""
     stop_at: float = float("inf")
     """Stop after a round whose controller reaches this mean on the validation tracks."""
     workers: int = 2

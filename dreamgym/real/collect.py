@@ -10,6 +10,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -109,9 +110,18 @@ _factories: Mapping[str, DriverFactory] = {}
 
 def _initialize_worker(factories: Mapping[str, DriverFactory]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_follow_parent, daemon=True).start()
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     global _factories
     _factories = factories
+
+
+def _follow_parent() -> None:
+    """End with the parent, even one that was killed: a worker waiting for work would wait for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _record(planned: PlannedEpisode, folder: Path) -> tuple[int, float]:

@@ -1,0 +1,130 @@
+"""Putting a world model together: trained V and M, start states burnt in on real episodes, and a card."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamgym.control.linear import LinearController
+from dreamgym.errors import ConfigError
+from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.real.world import recorded_versions
+from dreamgym.training import load_weights
+from dreamgym.vision.encode import LatentEpisode, read_latents
+from dreamgym.vision.vae import VAE
+from dreamgym.world_model import LATENT_LIMIT, StartBank, WorldModel
+
+__all__ = ["assemble", "start_bank"]
+
+BURN_IN = 30
+"""Real frames that a context's hidden state is made from, so that it holds speed and slip."""
+
+
+@torch.no_grad()
+def start_bank(
+    memory: MDNRNN,
+    episodes: list[LatentEpisode],
+    *,
+    at_line: int,
+    anywhere: int,
+    latent_noise: float,
+    seed: int,
+) -> StartBank:
+    """Real start states: first frames of episodes, and contexts from within them.
+
+    Args:
+        memory: M, whose hidden states these are.
+        episodes: to draw from, each frame equally likely.
+        at_line: how many true starts.
+        anywhere: how many contexts, each burnt in over the last ``BURN_IN`` real frames.
+        latent_noise: share of the posterior's noise in the latents.
+        seed: decides the choice and the noise.
+    """
+    rng = np.random.default_rng([seed, 11])
+    long_enough = [episode for episode in episodes if len(episode) > BURN_IN]
+    if not long_enough:
+        raise ConfigError(f"latents: expected episodes of more than {BURN_IN} frames, found none")
+
+    def latents(episode: LatentEpisode, first: int, last: int) -> Tensor:
+        mean = episode.mean[first:last].astype(np.float32)
+        sigma = np.exp(0.5 * episode.log_variance[first:last].astype(np.float32))
+        z = mean + latent_noise * sigma * rng.standard_normal(mean.shape, np.float32)
+        return torch.from_numpy(z).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+
+    firsts = [latents(episodes[index], 0, 1)[0] for index in rng.integers(len(episodes), size=at_line)]
+    shares = np.array([len(episode) - BURN_IN for episode in long_enough], float)
+    contexts, actions, progress = [], [], []
+    for index in rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum()):
+        episode = long_enough[index]
+        now = int(rng.integers(BURN_IN, len(episode)))
+        contexts.append(latents(episode, now - BURN_IN, now + 1))
+        actions.append(torch.from_numpy(episode.actions[now - BURN_IN : now]))
+        progress.append(min(float(episode.progress[:now].sum()) / episode.lap_units, 1.0))
+    z = torch.stack(contexts)
+    _, state = memory(z[:, :-1], torch.stack(actions))
+    zeros = torch.zeros(at_line, memory.hidden_size)
+    return StartBank(
+        z=torch.cat([torch.stack(firsts), z[:, -1]]),
+        h=torch.cat([zeros, state.h]),
+        c=torch.cat([zeros, state.c]),
+        progress=torch.tensor([0.0] * at_line + progress),
+        at_line=torch.arange(at_line + anywhere) < at_line,
+    )
+
+
+def assemble(
+    out: Path,
+    *,
+    vision: Path,
+    memory: Path,
+    latents: tuple[Path, ...],
+    controller: Path | None = None,
+    temperature: float = 1.0,
+    latent_noise: float = 1.0,
+    at_line: int = 256,
+    anywhere: int = 1024,
+    seed: int = 0,
+    card: dict[str, Any] | None = None,
+) -> WorldModel:
+    """Make a bundle of trained parts.
+
+    Args:
+        out: its folder.
+        vision: V's weights.
+        memory: M's weights.
+        latents: folders of encoded episodes, for the start states.
+        controller: a controller's file.
+        temperature: the card's.
+        latent_noise: share of the posterior's noise that M was trained with.
+        at_line: true starts in the bank.
+        anywhere: contexts in the bank.
+        seed: of the bank.
+        card: further entries: config, data, losses, scores.
+
+    Returns:
+        The bundle, as loaded again from ``out``.
+    """
+    vae, rnn = VAE(), MDNRNN()
+    load_weights(vae, vision)
+    load_weights(rnn, memory)
+    episodes = read_latents(*latents)
+    if not episodes:
+        raise ConfigError("latents: expected folders with encoded episodes, found none in them")
+    bank = start_bank(rnn, episodes, at_line=at_line, anywhere=anywhere, latent_noise=latent_noise, seed=seed)
+    frames = sum(len(episode) for episode in episodes)
+    entries: dict[str, Any] = {
+        "temperature": temperature,
+        "latent_noise": latent_noise,
+        "lap_units": float(np.mean([episode.lap_units for episode in episodes])),
+        "versions": {**recorded_versions(), "torch": torch.__version__, "platform": platform.machine()},
+        "data": {"episodes": len(episodes), "frames": frames},
+        **(card or {}),
+    }
+    driver = None if controller is None else LinearController.load(controller)
+    WorldModel(vae, rnn, bank, driver, entries).save(out)
+    return WorldModel.load(out)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from dreamgym.config import EvolveConfig
+from dreamgym.control.evolution import Evolution, evolve
+from dreamgym.control.linear import LinearController, squash
+from dreamgym.control.rollouts import RolloutScores, population_scores
+from dreamgym.errors import BundleError, BundleNotFoundError, ConfigError, FitnessError, OutputFolderError
+
+
+class TargetEnvs(gym.vector.VectorEnv[Any, Any, Any]):
+    """Pays for steering like the sign of the observation, more the more it is right; episodes last 3 steps."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self.single_observation_space = gym.spaces.Box(-1, 1, (2,))
+        self.resets: list[tuple[list[int], str]] = []
+
+    def reset(self, *, seed=None, options=None):
+        assert options is not None
+        self.resets.append((seed, options["start"]))
+        self._state = np.array([np.random.default_rng(one).uniform(-1, 1, 2) for one in seed], np.float32)
+        self._time = 0
+        return self._state, {}
+
+    def step(self, actions):
+        reward = actions[:, 0] * np.sign(self._state[:, 0])
+        self._time += 1
+        done = np.full(self.num_envs, self._time == 3)
+        return self._state, reward, np.zeros(self.num_envs, bool), done, {}
+
+
+def config_for(folder: Path, **changes: Any) -> EvolveConfig:
+    return replace(EvolveConfig(out=folder, generations=6, population=8, rollouts=4, sigma=0.5), **changes)
+
+
+def test_squashing_is_the_papers():
+    raw = np.array([[0.5, 0.5, 0.5], [-2.0, -50.0, -1.0]], np.float32)
+    expected = [[np.tanh(0.5), (np.tanh(0.5) + 1) / 2, np.tanh(0.5)], [np.tanh(-2.0), 0.0, 0.0]]
+    np.testing.assert_allclose(squash(raw.copy()), expected, atol=1e-6)
+
+
+def test_controller_round_trips_and_has_867_parameters(tmp_path: Path):
+    parameters = np.random.default_rng(0).standard_normal(867).astype(np.float32)
+    controller = LinearController.from_parameters(parameters)
+    assert controller.weights.shape == (3, 288)
+    controller.save(tmp_path / "c.safetensors")
+    assert np.array_equal(LinearController.load(tmp_path / "c.safetensors").parameters, parameters)
+
+
+def test_a_row_of_a_batch_is_the_single_one_to_the_bit():
+    controller = LinearController.from_parameters(np.random.default_rng(0).standard_normal(867))
+    observations = np.random.default_rng(1).standard_normal((5, 288)).astype(np.float32)
+    actions = controller(observations)
+    assert actions.shape == (5, 3) and actions.dtype == np.float32
+    for row in range(5):
+        assert np.array_equal(controller(observations[row]), actions[row])
+
+
+def test_a_bad_controller_file_is_refused_by_name(tmp_path: Path):
+    with pytest.raises(BundleNotFoundError):
+        LinearController.load(tmp_path / "nothing")
+    path = tmp_path / "c.safetensors"
+    LinearController.from_parameters(np.zeros(867)).save(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BundleError):
+        LinearController.load(path)
+    with pytest.raises(ConfigError, match="finite"):
+        LinearController.from_parameters(np.full(867, np.nan))
+
+
+def test_evolution_improves_and_resumes_to_the_bit(tmp_path: Path):
+    whole = evolve(config_for(tmp_path / "whole"), TargetEnvs(32))
+    evolve(config_for(tmp_path / "cut", generations=3), TargetEnvs(32))
+    resumed = evolve(config_for(tmp_path / "cut"), TargetEnvs(32))
+    assert np.array_equal(whole.parameters, resumed.parameters)
+    entries = [json.loads(line) for line in (tmp_path / "whole/generations.jsonl").read_text().splitlines()]
+    assert len(entries) == 6
+    assert np.mean(entries[-1]["fitness"]) > np.mean(entries[0]["fitness"])
+
+
+def test_a_line_cut_off_by_a_kill_is_evolved_again(tmp_path: Path):
+    whole = evolve(config_for(tmp_path / "run"), TargetEnvs(32))
+    log = tmp_path / "run/generations.jsonl"
+    log.write_text(log.read_text()[:-20])
+    assert np.array_equal(evolve(config_for(tmp_path / "run"), TargetEnvs(32)).parameters, whole.parameters)
+
+
+def test_numpys_global_generator_is_left_alone(tmp_path: Path):
+    np.random.seed(5)
+    before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
+    evolve(config_for(tmp_path, generations=2), TargetEnvs(32))
+    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
+
+
+def test_all_candidates_get_the_same_seeds_and_both_kinds_of_start():
+    envs = TargetEnvs(32)
+    config = config_for(Path("unused"))
+    population_scores(envs, np.zeros((8, 9)), config, 0)
+    assert [start for _, start in envs.resets] == ["line", "anywhere"]
+    seeds = np.array(envs.resets[0][0]).reshape(8, 4)
+    assert (seeds == seeds[0]).all() and len(set(seeds[0])) == 4
+    population_scores(envs, np.zeros((8, 9)), config, 1)
+    assert not set(envs.resets[-1][0]) & set(seeds[0].tolist())
+
+
+def test_scores_stop_at_an_episodes_end():
+    scores = population_scores(TargetEnvs(32), np.zeros((8, 9)), config_for(Path("unused")), 0)
+    assert scores.lengths.tolist() == [[3] * 4] * 8
+
+
+def test_the_best_by_validation_is_kept_and_looks_are_counted(tmp_path: Path):
+    means = iter([5.0, 9.0, 1.0])
+    seen: list[LinearController] = []
+
+    def validate(controller: LinearController) -> RolloutScores:
+        seen.append(controller)
+        one = np.ones((1, 1))
+        return RolloutScores(one * next(means), one.astype(int), one)
+
+    best = evolve(config_for(tmp_path, validate_every=2), TargetEnvs(32), validate=validate)
+    assert np.array_equal(best.parameters, seen[1].parameters)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["looks_at_validation"] == 3 and summary["best_validation"] == 9.0
+
+
+@pytest.mark.parametrize("fitness", [np.zeros(8), np.array([np.nan] * 7 + [1.0]), np.array([-np.inf, np.inf] + [0.0] * 6)])
+def test_flat_or_partly_broken_fitness_goes_on(fitness: np.ndarray):
+    evolution = Evolution(np.zeros(9), 0.5, 8, 0)
+    for _ in range(3):
+        evolution.tell(evolution.ask(), fitness)
+    assert np.isfinite(evolution.mean.parameters).all()
+
+
+def test_fitness_that_cannot_be_ranked_is_refused_by_name():
+    evolution = Evolution(np.zeros(9), 0.5, 8, 0)
+    with pytest.raises(FitnessError):
+        evolution.tell(evolution.ask(), np.full(8, np.nan))
+
+
+def test_another_configuration_is_refused_and_bad_settings_named(tmp_path: Path):
+    evolve(config_for(tmp_path, generations=1), TargetEnvs(32))
+    with pytest.raises(OutputFolderError, match="sigma"):
+        evolve(config_for(tmp_path, sigma=0.2), TargetEnvs(32))
+    for change in ({"generations": 0}, {"population": 2}, {"sigma": 0.0}, {"line_share": 1.5}):
+        with pytest.raises(ConfigError):
+            config_for(tmp_path, **change)

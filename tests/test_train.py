@@ -1,0 +1,194 @@
+"""Training V and M: resuming, damage, logs. A few steps of small batches; nothing is trained for real."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dreamgym.config import MemoryConfig, VisionConfig
+from dreamgym.episodes import Episode, write_episode
+from dreamgym.errors import BundleError, ConfigError, OutputFolderError
+from dreamgym.memory.sequences import SequenceSampler
+from dreamgym.memory.train import train_memory
+from dreamgym.training import one_cycle
+from dreamgym.vision.encode import LatentEpisode, encode_episodes, read_latents
+from dreamgym.vision.train import train_vision
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("episodes")
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        length = 20 + 10 * index
+        episode = Episode(
+            frames=rng.integers(0, 256, (length + 1, 64, 64, 3), dtype=np.uint8),
+            actions=rng.random((length, 3), np.float32),
+            rewards=np.where(rng.random(length) < 0.3, 3.9, -0.1).astype(np.float32),
+            terminated=index == 0,
+            truncated=index != 0,
+            lap_finished=False,
+            lap_units=250,
+            seed=1_000_000 + index,
+            driver="test",
+        )
+        write_episode(folder / f"episode-{index:06d}.npz", episode)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vision(episodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_vision(vision_config(episodes, tmp_path_factory.mktemp("vision") / "run", steps=1))
+
+
+@pytest.fixture(scope="module")
+def latents(episodes: Path, vision: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode_episodes(episodes, vision, tmp_path_factory.mktemp("latents"))
+
+
+def vision_config(episodes: Path, out: Path, *, steps: int) -> VisionConfig:
+    return VisionConfig(episodes=(episodes,), out=out, steps=steps, batch_size=4, checkpoint_every=2)
+
+
+def memory_config(latents: Path, out: Path, *, steps: int) -> MemoryConfig:
+    return MemoryConfig(latents=(latents,), out=out, steps=steps, batch_size=4, sequence_length=12, checkpoint_every=2)
+
+
+class Cut(Exception):
+    pass
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def cut_at(monkeypatch: pytest.MonkeyPatch, module: str, step: int) -> None:
+    """Die in the given step, as a killed run does: after the last checkpoint, before the next."""
+
+    def dying(number: int, steps: int, peak: float) -> float:
+        if number == step:
+            raise Cut
+        return one_cycle(number, steps, peak)
+
+    monkeypatch.setattr(f"dreamgym.{module}.train.one_cycle", dying)
+
+
+def test_v_cut_off_and_resumed_is_v_to_the_bit(episodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = train_vision(vision_config(episodes, tmp_path / "whole", steps=4))
+    with monkeypatch.context() as patch:
+        cut_at(patch, "vision", 3)
+        with pytest.raises(Cut):
+            train_vision(vision_config(episodes, tmp_path / "cut", steps=4))
+    resumed = train_vision(vision_config(episodes, tmp_path / "cut", steps=4))
+    assert same_weights(whole, resumed)
+    logs = [(tmp_path / run / "log.jsonl").read_text() for run in ("whole", "cut")]
+    assert logs[0] == logs[1]
+    assert list((tmp_path / "cut").glob("reconstructions-*.png"))
+
+
+def test_m_cut_off_and_resumed_is_m_to_the_bit(latents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    whole = train_memory(memory_config(latents, tmp_path / "whole", steps=6))
+    with monkeypatch.context() as patch:
+        cut_at(patch, "memory", 5)
+        with pytest.raises(Cut):
+            train_memory(memory_config(latents, tmp_path / "cut", steps=6))
+    resumed = train_memory(memory_config(latents, tmp_path / "cut", steps=6))
+    assert same_weights(whole, resumed)
+    assert not same_weights(whole, tmp_path / "cut" / "memory-000002.safetensors")
+
+
+def test_m_learns_on_a_batch(latents: Path, tmp_path: Path):
+    config = replace(memory_config(latents, tmp_path, steps=60), checkpoint_every=30)
+    train_memory(config)
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    first, last = (entry["held_out_progress"] for entry in entries if "held_out_progress" in entry)
+    assert last < first
+
+
+def test_pictures_of_dreams_are_drawn_where_v_is_given(latents: Path, vision: Path, tmp_path: Path):
+    train_memory(replace(memory_config(latents, tmp_path, steps=2), vision=vision))
+    assert (tmp_path / "dream-000002.png").stat().st_size > 1000
+
+
+def test_another_configuration_is_refused_and_the_run_left_alone(episodes: Path, tmp_path: Path):
+    weights = train_vision(vision_config(episodes, tmp_path, steps=1))
+    before = weights.read_bytes()
+    with pytest.raises(OutputFolderError, match="steps: 1 there, 2 now"):
+        train_vision(vision_config(episodes, tmp_path, steps=2))
+    assert weights.read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(episodes: Path, tmp_path: Path):
+    weights = train_vision(vision_config(episodes, tmp_path, steps=2))
+    weights.unlink()
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(BundleError, match="delete it"):
+        train_vision(vision_config(episodes, tmp_path, steps=2))
+
+
+def test_no_episodes_is_said(tmp_path: Path):
+    with pytest.raises(ConfigError, match="found none"):
+        train_vision(vision_config(tmp_path, tmp_path / "run", steps=1))
+
+
+def test_latents_of_another_v_are_not_mixed_in(episodes: Path, vision: Path, latents: Path, tmp_path: Path):
+    other = train_vision(replace(vision_config(episodes, tmp_path / "v", steps=1), seed=1))
+    with pytest.raises(OutputFolderError, match="another V"):
+        encode_episodes(episodes, other, latents)
+    assert len(read_latents(latents)) == 3
+
+
+def toy_episode(length: int, offset: float) -> LatentEpisode:
+    steps = np.arange(length + 1, dtype=np.float32)
+    return LatentEpisode(
+        path=Path("x"),
+        mean=np.stack([np.full(length + 1, offset), steps], axis=1).astype(np.float16) / 64,
+        log_variance=np.full((length + 1, 2), -np.inf, np.float16),
+        actions=np.repeat(steps[:-1, None], 3, axis=1),
+        progress=steps[:-1],
+        left_world=True,
+        lap_units=250,
+    )
+
+
+def test_sequences_line_up_and_padding_is_masked():
+    sampler = SequenceSampler([toy_episode(5, 0.0), toy_episode(30, 1.0)], 10, start_share=0.3)
+    batch = sampler.sample(np.random.default_rng(0), 64, torch.device("cpu"))
+    step = batch.z[..., 1] * 64
+    inside = batch.mask.bool()
+    assert torch.equal(batch.action[..., 0][inside], step[inside])
+    assert torch.equal((batch.next_z[..., 1] * 64)[inside], step[inside] + 1)
+    assert torch.equal(batch.next_z[:, :-1], batch.z[:, 1:])
+    short = batch.z[:, 0, 0] == 0
+    assert short.any() and (batch.mask[short].sum(dim=1) == 5).all() and (batch.mask[~short] == 1).all()
+    length = torch.where(short, 5.0, 30.0)[:, None]
+    assert torch.equal(batch.left_world[inside].bool(), (step == length - 1)[inside])
+
+
+def test_recent_episodes_are_drawn_as_often_as_asked():
+    sampler = SequenceSampler([toy_episode(100, 0.0), toy_episode(10, 1.0)], 5, recent_from=1, recent_share=0.5)
+    batch = sampler.sample(np.random.default_rng(0), 400, torch.device("cpu"))
+    share = (batch.z[:, 0, 0] > 0).float().mean().item()
+    assert 0.5 <= share < 0.6  # half of them, and the recent one's part of the other half
+
+
+def test_the_schedule_warms_up_peaks_and_ends_low():
+    rates = [one_cycle(step, 100, 1.0) for step in range(100)]
+    assert rates[0] < 0.2 and max(rates) == 1.0 and rates[-1] < 0.02
+    assert rates.index(1.0) == 9
