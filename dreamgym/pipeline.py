@@ -216,7 +216,6 @@ def evolve_round(config: PipelineConfig, this: Round) -> LinearController:
         "dreamgym:DreamCarRacing-v0",
         num_envs=settings.population * settings.rollouts,
         vectorization_mode="vector_entry_point",
-        autoreset_mode=gym.vector.AutoresetMode.DISABLED,
         world_model=this.world,
         precision=settings.precision,
         temperature=config.temperature,

@@ -86,7 +86,7 @@ def evolve(
     """Evolve a controller, going on from the log in the output folder if there is one.
 
     Args:
-        config: the settings; ``envs`` must have population * rollouts environments, autoreset disabled.
+        config: the settings; ``envs`` must have population * rollouts environments.
         envs: where candidates are tried. All candidates of a generation get the same seeds (common random numbers).
         validate: scores the distribution's mean in reality every ``config.validate_every`` generations.
         deadline: ``time.monotonic()`` after which no generation is begun.
@@ -168,7 +168,6 @@ def run(config: EvolveConfig) -> None:
         "dreamgym:DreamCarRacing-v0",
         num_envs=config.population * config.rollouts,
         vectorization_mode="vector_entry_point",
-        autoreset_mode=gym.vector.AutoresetMode.DISABLED,
         max_episode_steps=config.max_episode_steps,
         world_model=config.world_model,
         temperature=config.temperature,

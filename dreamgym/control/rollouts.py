@@ -43,7 +43,7 @@ def population_scores(
     """One generation: every candidate on the same starts and seeds.
 
     Args:
-        envs: population * rollouts environments, autoreset disabled.
+        envs: population * rollouts environments.
         candidates: (population, parameters).
         config: rollouts, share of starts at the line, penalty.
         generation: decides the seeds.
@@ -52,9 +52,10 @@ def population_scores(
     seed = int(np.random.default_rng([config.seed, generation, 3]).integers(2**31 - rollouts))
     seeds = [seed + index for _ in range(population) for index in range(rollouts)]
     at_line = np.tile(np.arange(rollouts) < round(config.line_share * rollouts), population)
-    for start, mask in (("line", at_line), ("anywhere", ~at_line)):
+    # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little of a candidate.
+    for options, mask in (({"start": "line"}, at_line), ({"start": "anywhere", "progress": 0.0}, ~at_line)):
         if mask.any():
-            observations, _ = envs.reset(seed=seeds, options={"start": start, "reset_mask": mask})
+            observations, _ = envs.reset(seed=seeds, options={**options, "reset_mask": mask})
     weights = candidates.astype(np.float32)
     return rollout(envs, observations, weights, config.smoothness)
 
@@ -62,7 +63,7 @@ def population_scores(
 def rollout(
     envs: VectorEnv, observations: NDArray[np.float32], candidates: NDArray[np.float32], smoothness_weight: float = 0.0
 ) -> RolloutScores:
-    """Drive freshly reset environments to the end of their episodes.
+    """Drive freshly reset environments to the end of their episodes; what comes after an end does not count.
 
     Args:
         envs: P * R environments, candidate by candidate.
@@ -111,9 +112,9 @@ def real_scores(
             "dreamgym:LatentCarRacing-v0",
             num_envs=len(some),
             vectorization_mode="vector_entry_point",
-            autoreset_mode=gym.vector.AutoresetMode.DISABLED,
             world_model=world_model,
             exact_drawing=True,
+            vectorization="async",
         )
         try:
             observations, _ = envs.reset(seed=some)
