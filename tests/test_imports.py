@@ -153,7 +153,8 @@ def test_import_loads_neither_torch_nor_pygame() -> None:
 
 def test_import_takes_little_time_where_gymnasium_is_there() -> None:
     code = (
-        "import gymnasium, time; begin = time.perf_counter(); import dreamgym; print(time.perf_counter() - begin)\n"
+        # The process's own time: what a busy machine gives to others is not dreamgym's.
+        "import gymnasium, time; begin = time.process_time(); import dreamgym; print(time.process_time() - begin)\n"
         "assert 'DreamCarRacing-v0' in gymnasium.registry and 'LatentCarRacing-v0' in gymnasium.registry"
     )
     assert min(float(run_python(code)) for _ in range(3)) < 0.3
