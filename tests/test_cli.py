@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,11 @@ def test_help_is_made_from_the_dataclass(capsys: pytest.CaptureFixture[str], nam
     for entry in dataclasses.fields(getattr(config, cli.COMMANDS[name].config)):
         shown = entry.name.upper() if entry.name == positional else f"--{entry.name.replace('_', '-')}"
         assert shown in printed
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_its_stage(name: str) -> None:
+    assert callable(import_module(cli.COMMANDS[name].module).run)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
