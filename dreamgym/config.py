@@ -1,4 +1,4 @@
-"""One frozen dataclass a stage: the same object is a command line, a JSON file beside the results, and a function's argument."""
+"""One frozen dataclass a stage: a command line, a JSON file beside the results, and a function's argument in one."""
 
 from __future__ import annotations
 
@@ -225,24 +225,56 @@ class PlayConfig:
     """Drive by hand: in reality, in the dream, or from one into the other."""
 
     controller: Path | None = None
-    """A driver to take turns with; the bundle's own when not given."""
+    """A driver to take turns with, a controller's file or an SB3 archive; the bundle's own when not given."""
     world_model: Path | None = None
     record: Path | None = None
     """Write an MP4 or GIF without opening a window."""
     frames: int = 500
-    """Length of the recording."""
-    driver: Literal["you", "controller", "random"] = "you"
+    """Length of the recording, at 50 frames a second."""
+    press: tuple[str, ...] = ()
+    """Keys pressed in the recording, each FRAME:KEY, for instance 150:space 300:space."""
+    driver: Literal["you", "controller", "random"] | None = None
+    """Who drives first; you in a window and the controller in a recording when not given."""
     world: Literal["dream", "reality", "both"] = "both"
     temperature: float | None = None
+    """Of the dream, 0.05 to 2; the card's when not given."""
+    max_steps: int | None = None
+    """Frames a drive may take; no limit when not given. CarRacing-v3's own is 1000."""
+    size: tuple[int, int] | None = None
+    """Width and height of the window or recording, pixels; fitted to the screen when not given."""
+    out: Path = Path("dreamgym-play")
+    """Folder for pictures, videos and drives that are kept by a key."""
     save_episodes: Path | None = None
-    """Folder where drives are saved as training data."""
+    """Folder where every drive is saved as training data: real ones in it, dreams in its folder ``dreams``."""
     seed: int | None = None
+    """Decides track and dream; drawn afresh when not given."""
     trust_pickle: bool = False
+    """Unpickle an SB3 archive, which runs code of its author's choosing."""
+
+    def __post_init__(self) -> None:
+        _require(self.frames > 0, "frames", "a positive number", self.frames)
+        _require(
+            self.record is None or self.record.suffix.lower() in (".mp4", ".gif"),
+            "record",
+            "a file name ending in .mp4 or .gif",
+            str(self.record),
+        )
+        _require(
+            self.temperature is None or 0.05 <= self.temperature <= 2.0, "temperature", "0.05 to 2", self.temperature
+        )
+        _require(self.max_steps is None or self.max_steps > 0, "max_steps", "a positive number", self.max_steps)
+        _require(
+            self.size is None or (320 <= self.size[0] <= 7680 and 180 <= self.size[1] <= 4320),
+            "size",
+            "320x180 to 7680x4320 pixels",
+            self.size,
+        )
+        _require(self.seed is None or self.seed >= 0, "seed", "0 or more", self.seed)
 
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """From nothing to a driver, round by round: collect, train V and M, evolve in the dream, collect with the driver."""
+    """From nothing to a driver, round by round: collect, train V and M, evolve in the dream, drive with it in reality."""
 
     out: Path
     """Folder of the run."""
@@ -335,6 +367,8 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
                 "choose another output folder, or the same configuration to go on"
             )
     elif folder.exists() and any(folder.iterdir()):
-        raise OutputFolderError(f"{folder} holds something else and no run's config.json; choose an empty output folder")
+        raise OutputFolderError(
+            f"{folder} holds something else and no run's config.json; choose an empty output folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, wanted)

@@ -141,7 +141,7 @@ def episode_paths(*folders: Path) -> list[Path]:
 
 
 def is_held_out(path: Path) -> bool:
-    """Whether a shard is kept from training: decided by a hash of its folder's and its own name, about one in twenty."""
+    """Whether a shard is kept from training: decided by a hash of its folder's and its own name, one in twenty."""
     digest = hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()
     return int.from_bytes(digest[:4], "big") < _HELD_OUT_SHARE * 2**32
 

@@ -245,7 +245,8 @@ def _figures(scores: list[float]) -> dict[str, float]:
 def _summary(report: dict[str, Any]) -> str:
     dream = ", ".join(f"{figures['mean']:.0f} at tau {tau}" for tau, figures in report["dream"].items())
     real = report["real"]
-    return f"round {report['round']}: real {real['mean']:.0f} +- {real['std']:.0f} (best {real['best']:.0f}); dream {dream}"
+    figures = f"{real['mean']:.0f} +- {real['std']:.0f} (best {real['best']:.0f})"
+    return f"round {report['round']}: real {figures}; dream {dream}"
 
 
 def run(config: PipelineConfig) -> None:

@@ -116,7 +116,9 @@ class Checkpoint:
             tensors = load_file(self._path)
             step = int(tensors.pop("training_step"))
             prefix = "weights."
-            self._module.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+            self._module.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            )
             for name, parameter in self._module.named_parameters():
                 self._optimizer.state[parameter] = {
                     key: tensors[f"{key}.{name}"].to(parameter.device if key != "step" else "cpu")

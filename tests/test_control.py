@@ -95,10 +95,10 @@ def test_a_line_cut_off_by_a_kill_is_evolved_again(tmp_path: Path):
 
 
 def test_numpys_global_generator_is_left_alone(tmp_path: Path):
-    np.random.seed(5)
-    before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
+    np.random.seed(5)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]  # noqa: NPY002
     evolve(config_for(tmp_path, generations=2), TargetEnvs(32))
-    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]
+    assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]  # noqa: NPY002
 
 
 def test_all_candidates_get_the_same_seeds_and_both_kinds_of_start():
@@ -132,7 +132,9 @@ def test_the_best_by_validation_is_kept_and_looks_are_counted(tmp_path: Path):
     assert summary["looks_at_validation"] == 3 and summary["best_validation"] == 9.0
 
 
-@pytest.mark.parametrize("fitness", [np.zeros(8), np.array([np.nan] * 7 + [1.0]), np.array([-np.inf, np.inf] + [0.0] * 6)])
+@pytest.mark.parametrize(
+    "fitness", [np.zeros(8), np.array([np.nan] * 7 + [1.0]), np.array([-np.inf, np.inf] + [0.0] * 6)]
+)
 def test_flat_or_partly_broken_fitness_goes_on(fitness: np.ndarray):
     evolution = Evolution(np.zeros(9), 0.5, 8, 0)
     for _ in range(3):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from dreamgym.memory.mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN, mixture_log_likelihood, mixture_moments, sample_mixture
+from dreamgym.memory.mixture import (
+    LOG_SIGMA_MAX,
+    LOG_SIGMA_MIN,
+    mixture_log_likelihood,
+    mixture_moments,
+    sample_mixture,
+)
 
 
 def make_mixture(shape: tuple[int, ...] = (), components: int = 5, latents: int = 3, seed: int = 0) -> torch.Tensor:

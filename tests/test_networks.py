@@ -37,7 +37,9 @@ def test_encoder_and_decoder_shapes():
 
 def test_vae_loss_is_summed_over_pixels_with_a_floor_on_the_divergence():
     images, reconstruction = torch.zeros(2, 3, 64, 64), torch.full((2, 3, 64, 64), 0.1)
-    loss, error, kl = vae_loss(images, reconstruction, torch.zeros(2, 32), torch.zeros(2, 32), reconstruction_weight=2.0)
+    loss, error, kl = vae_loss(
+        images, reconstruction, torch.zeros(2, 32), torch.zeros(2, 32), reconstruction_weight=2.0
+    )
     torch.testing.assert_close(error, torch.tensor(0.01 * 3 * 64 * 64))
     assert kl == 0
     torch.testing.assert_close(loss, 2 * error + 0.5 * 32)

@@ -36,7 +36,7 @@ class Evolution:
             "popsize": population,
             "randn": lambda *shape: rng.standard_normal(shape),
             "seed": np.nan,  # leave NumPy's global generator alone
-            "CMA_diagonal": True,  # the full covariance of 867 parameters cannot be learned in a few hundred generations
+            "CMA_diagonal": True,  # a full covariance takes far more generations than there are
             "verbose": -9,
             "maxiter": np.inf,
             "tolfun": 0,
@@ -70,7 +70,9 @@ class Evolution:
         """
         finite = np.isfinite(fitness)
         if not finite.any():
-            raise FitnessError("every candidate's fitness is NaN or infinite; the environment or the weights are broken")
+            raise FitnessError(
+                "every candidate's fitness is NaN or infinite; the environment or the weights are broken"
+            )
         ranked = np.where(finite, fitness, fitness[finite].min() - 1.0)
         self._strategy.tell(list(candidates), list(-ranked))
 
@@ -117,7 +119,11 @@ def evolve(
             entry |= {"return_mean": float(scores.returns.mean()), "seconds": time.monotonic() - started}
             evolution.tell(candidates, scores.fitness)
             last = generation + 1 == config.generations
-            if validate is not None and config.validate_every and ((generation + 1) % config.validate_every == 0 or last):
+            if (
+                validate is not None
+                and config.validate_every
+                and ((generation + 1) % config.validate_every == 0 or last)
+            ):
                 entry["validation"] = validate(evolution.mean).returns.tolist()
             log.append(entry)
             evolution.mean.save(config.out / "mean.safetensors")
@@ -132,7 +138,14 @@ def evolve(
         best = evolution.mean
         best.save(config.out / "controller.safetensors")
     looks = [entry for entry in log.entries if "validation" in entry]
-    write_json(config.out / "summary.json", {"generations": len(log), "looks_at_validation": len(looks), "best_validation": None if not looks else best_score})
+    write_json(
+        config.out / "summary.json",
+        {
+            "generations": len(log),
+            "looks_at_validation": len(looks),
+            "best_validation": None if not looks else best_score,
+        },
+    )
     return best
 
 
@@ -147,7 +160,9 @@ class _GenerationLog:
             try:
                 self.entries = [json.loads(line) for line in whole]
             except json.JSONDecodeError as error:
-                raise EpisodeFileError(f"{path} is damaged ({error}); delete the folder to evolve from the start") from error
+                raise EpisodeFileError(
+                    f"{path} is damaged ({error}); delete the folder to evolve from the start"
+                ) from error
             path.write_text("".join(whole), encoding="utf-8")
 
     def __len__(self) -> int:

@@ -34,7 +34,8 @@ class RolloutScores:
     @property
     def fitness(self) -> NDArray[np.float64]:
         """Mean return less the penalty on changes of the action, (P,)."""
-        return (self.returns - self.smoothness_weight * self.smoothness).mean(axis=1)
+        fitness: NDArray[np.float64] = (self.returns - self.smoothness_weight * self.smoothness).mean(axis=1)
+        return fitness
 
 
 def population_scores(
@@ -55,7 +56,7 @@ def population_scores(
     # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little of a candidate.
     for options, mask in (({"start": "line"}, at_line), ({"start": "anywhere", "progress": 0.0}, ~at_line)):
         if mask.any():
-            observations, _ = envs.reset(seed=seeds, options={**options, "reset_mask": mask})
+            observations, _ = envs.reset(seed=seeds, options={**options, "reset_mask": mask})  # type: ignore[arg-type]
     weights = candidates.astype(np.float32)
     return rollout(envs, observations, weights, config.smoothness)
 
@@ -89,9 +90,7 @@ def rollout(
         lengths += running
         running &= ~(terminated | truncated)
     shape = (population, count // population)
-    return RolloutScores(
-        returns.reshape(shape), lengths.reshape(shape), smoothness.reshape(shape), smoothness_weight
-    )
+    return RolloutScores(returns.reshape(shape), lengths.reshape(shape), smoothness.reshape(shape), smoothness_weight)
 
 
 def real_scores(
@@ -117,10 +116,12 @@ def real_scores(
             vectorization="async",
         )
         try:
-            observations, _ = envs.reset(seed=some)
+            observations, _ = envs.reset(seed=some)  # type: ignore[arg-type]
             parts.append(rollout(envs, observations, controller.parameters[None]))
         finally:
             envs.close()
     return RolloutScores(
-        *(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("returns", "lengths", "smoothness"))
+        returns=np.concatenate([part.returns for part in parts], axis=1),
+        lengths=np.concatenate([part.lengths for part in parts], axis=1),
+        smoothness=np.concatenate([part.smoothness for part in parts], axis=1),
     )

@@ -45,9 +45,7 @@ class MDNRNN(nn.Module):
         mixtures: K, 5 in the paper.
     """
 
-    def __init__(
-        self, latent_size: int = 32, action_size: int = 3, hidden_size: int = 256, mixtures: int = 5
-    ) -> None:
+    def __init__(self, latent_size: int = 32, action_size: int = 3, hidden_size: int = 256, mixtures: int = 5) -> None:
         super().__init__()
         self.latent_size = latent_size
         self.action_size = action_size

@@ -17,7 +17,9 @@ __all__ = ["dream_open_loop", "save_dream_strip"]
 
 
 @torch.no_grad()
-def dream_open_loop(model: MDNRNN, batch: SequenceBatch, burn_in: int, *, temperature: float = 1.0, seed: int = 0) -> torch.Tensor:
+def dream_open_loop(
+    model: MDNRNN, batch: SequenceBatch, burn_in: int, *, temperature: float = 1.0, seed: int = 0
+) -> torch.Tensor:
     """Follow the first ``burn_in`` real latents, then dream on with the real actions.
 
     Returns:
@@ -39,7 +41,9 @@ def dream_open_loop(model: MDNRNN, batch: SequenceBatch, burn_in: int, *, temper
     return torch.stack(seen, dim=1)
 
 
-def save_dream_strip(path: Path, model: MDNRNN, vision: Path, batch: SequenceBatch, *, burn_in: int = 16, every: int = 8) -> None:
+def save_dream_strip(
+    path: Path, model: MDNRNN, vision: Path, batch: SequenceBatch, *, burn_in: int = 16, every: int = 8
+) -> None:
     """Write pairs of rows: V's view of reality, and below it the dream that left it after ``burn_in`` frames."""
     vae = VAE().to(batch.z.device)
     load_weights(vae, vision)

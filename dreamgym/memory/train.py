@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from dreamgym.config import MemoryConfig, claim_folder
+from dreamgym.episodes import is_held_out
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.mixture import mixture_log_likelihood
 from dreamgym.memory.pictures import save_dream_strip
@@ -27,7 +28,6 @@ from dreamgym.training import (
     save_tensors,
 )
 from dreamgym.vision.encode import LatentEpisode, read_latents
-from dreamgym.episodes import is_held_out
 
 __all__ = ["MemoryLoss", "memory_loss", "run", "train_memory"]
 

@@ -26,9 +26,7 @@ class Driver(Protocol):
 
 
 def _clip(steer: float, gas: float, brake: float) -> Action:
-    return np.array(
-        [np.clip(steer, -1.0, 1.0), np.clip(gas, 0.0, 1.0), np.clip(brake, 0.0, 1.0)], dtype=np.float32
-    )
+    return np.array([np.clip(steer, -1.0, 1.0), np.clip(gas, 0.0, 1.0), np.clip(brake, 0.0, 1.0)], dtype=np.float32)
 
 
 class OrnsteinUhlenbeck:

@@ -25,7 +25,7 @@ def _row_weights() -> NDArray[np.float32]:
     source = np.arange(_ROWS) * 16
     low = np.maximum(edges[:-1, None], source)
     high = np.minimum(edges[1:, None], source + 16)
-    return np.clip(high - low, 0, None).astype(np.float32)
+    return np.maximum(high - low, 0).astype(np.float32)
 
 
 _ROW_WEIGHTS: Final = _row_weights()

@@ -46,7 +46,9 @@ CAR_RACING: Final = World(
 )
 
 
-def make_real(*, exact: bool = True, render_mode: str | None = None, max_episode_steps: int = 1000) -> gym.Env[Any, Any]:
+def make_real(
+    *, exact: bool = True, render_mode: str | None = None, max_episode_steps: int = 1000
+) -> gym.Env[Any, Any]:
     """CarRacing-v3 with its time limit.
 
     Args:

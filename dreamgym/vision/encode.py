@@ -62,6 +62,7 @@ def encode_episodes(episodes: Path, vision: Path, out: Path, *, device: torch.de
         episodes: folder of recorded episodes.
         vision: V's weights.
         out: folder for the latents; remembers which weights made them.
+        device: where V runs; the CPU when None.
 
     Raises:
         OutputFolderError: if the folder holds latents of another V.
@@ -73,7 +74,7 @@ def encode_episodes(episodes: Path, vision: Path, out: Path, *, device: torch.de
     if stamp.exists() and digest not in stamp.read_text(encoding="utf-8"):
         raise OutputFolderError(f"{out} holds latents made by another V; choose another folder, or delete it")
     write_json(stamp, {"sha256": digest, "vision": str(vision)})
-    model = VAE().to(device, memory_format=torch.channels_last)
+    model: VAE = VAE().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     load_weights(model, vision)
     missing = [path for path in episode_paths(episodes) if not (out / path.name).exists()]
     for path in tqdm(missing, desc="encode", unit="episode", mininterval=2):
@@ -97,6 +98,7 @@ def read_latents(*folders: Path) -> list[LatentEpisode]:
     found = []
     for path in episode_paths(*folders):
         arrays = read_arrays(path, names)
-        flags = {"left_world": bool(arrays.pop("left_world")), "lap_units": int(arrays.pop("lap_units"))}
-        found.append(LatentEpisode(path=path, **arrays, **flags))
+        series = {name: arrays[name] for name in names[:4]}
+        left_world, lap_units = bool(arrays["left_world"]), int(arrays["lap_units"])
+        found.append(LatentEpisode(path=path, left_world=left_world, lap_units=lap_units, **series))
     return found

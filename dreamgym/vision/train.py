@@ -62,7 +62,7 @@ def train_vision(config: VisionConfig) -> Path:
     claim_folder(config.out, config, may_differ=("device",))
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
-    model = VAE().to(device, memory_format=torch.channels_last)
+    model: VAE = VAE().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.initial is not None:
         load_weights(model, config.initial)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
@@ -84,7 +84,9 @@ def train_vision(config: VisionConfig) -> Path:
         if done % config.checkpoint_every == 0 or done == config.steps:
             error, kl_held_out = evaluate_vision(model, held_out, device)
             log.write(step=done, held_out_squared_error=error, held_out_kl=kl_held_out)
-            save_png(config.out / f"reconstructions-{done:06d}.png", reconstruction_sheet(model, held_out, device), scale=2)
+            save_png(
+                config.out / f"reconstructions-{done:06d}.png", reconstruction_sheet(model, held_out, device), scale=2
+            )
             checkpoint.save(done)
     save_tensors(weights, model.state_dict())
     return weights
@@ -140,7 +142,11 @@ def reconstruction_sheet(model: VAE, frames: NDArray[np.uint8], device: torch.de
     picked = frames[np.linspace(0, len(frames) - 1, 20).astype(int)]
     mean, _ = model.encode(to_images(picked, device))
     made = (model.decode(mean) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    rows = [np.concatenate(list(part), axis=1) for half in (slice(0, 10), slice(10, 20)) for part in (picked[half], made[half])]
+    rows = [
+        np.concatenate(list(part), axis=1)
+        for half in (slice(0, 10), slice(10, 20))
+        for part in (picked[half], made[half])
+    ]
     return np.concatenate(rows)
 
 

@@ -68,7 +68,8 @@ class VAE(nn.Module):
         bias = self.deconv1.bias
         assert bias is not None
         hidden = (hidden @ weight).unflatten(1, (128, 5, 5)) + bias[:, None, None]
-        return self.decoder(hidden)
+        logits: Tensor = self.decoder(hidden)
+        return logits
 
     def decode(self, z: Tensor) -> Tensor:
         """Images in [0, 1], (B, latent_size) -> (B, 3, 64, 64)."""
