@@ -274,7 +274,7 @@ class PlayConfig:
 
 @dataclass(frozen=True)
 class PipelineConfig:
-    """From nothing to a driver, round by round: collect, train V and M, evolve in the dream, drive with it in reality."""
+    """From nothing to a driver, round by round: collect, train V and M, evolve in the dream, drive in reality."""
 
     out: Path
     """Folder of the run."""

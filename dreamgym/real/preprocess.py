@@ -25,7 +25,8 @@ def _row_weights() -> NDArray[np.float32]:
     source = np.arange(_ROWS) * 16
     low = np.maximum(edges[:-1, None], source)
     high = np.minimum(edges[1:, None], source + 16)
-    return np.maximum(high - low, 0).astype(np.float32)
+    weights: NDArray[np.float32] = np.maximum(high - low, 0).astype(np.float32)
+    return weights
 
 
 _ROW_WEIGHTS: Final = _row_weights()
