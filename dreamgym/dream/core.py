@@ -172,6 +172,8 @@ class DreamCore(DreamRows):
             raise ConfigError(
                 f"expected seeds as int64 of shape ({self.num_envs},); got {seeds.dtype} of {seeds.shape}"
             )
+        if not len(rows):
+            return
         seeds = None if seeds is None else seeds.to(self.device)[rows]
         seed, episode = new_streams(self.seed[rows], self.episode[rows], self.seeded[rows], seeds)
         choice, warmth, normal = start_noise(seed, episode, self.kernel.latent_size)
@@ -249,7 +251,7 @@ class DreamCore(DreamRows):
         cut = self._cut[:count]
         if active is not None:
             progress, elapsed = torch.where(active, progress, self.progress), torch.where(active, elapsed, self.elapsed)
-            result = DreamStep(*(value * active for value in result))
+            result = DreamStep(*(value.masked_fill(~active, 0) for value in result))  # not a product: NaN * 0 is NaN
             cut = cut * active
         self._clamped += cut.sum()
         self.progress.copy_(progress)

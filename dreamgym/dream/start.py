@@ -51,6 +51,8 @@ def new_streams(seed: Tensor, episode: Tensor, seeded: Tensor, seeds: Tensor | N
     """
     if seeds is not None:
         return seeds.clone(), torch.zeros_like(episode)
+    if seeded.all():
+        return seed, episode + 1
     # Neither torch's nor NumPy's global generator is the dream's to advance.
     fresh = torch.frombuffer(bytearray(os.urandom(8 * len(seed))), dtype=torch.int64).to(seed.device)
     fresh = fresh & ((1 << 63) - 1)
