@@ -293,8 +293,10 @@ class PipelineConfig:
     """Generations in each round."""
     population: int = 64
     rollouts: int = 16
-    smoothness: float = 0.0
+    smoothness: float = 0.5
     """Penalty on changes of the action, per unit and frame; see ``dreamgym evolve``."""
+    from_zero: bool = False
+    """Evolve each round's controller from zero instead of from the round before."""
     line_share: float = 0.5
     """Share of the rollouts that begin at the starting line."""
     temperature: float | None = None

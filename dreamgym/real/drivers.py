@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DRIVERS", "Driver", "RandomAgent", "SmoothRandom", "TrackFollower", "WildFollower"]
+__all__ = ["DRIVERS", "Driver", "JitteryFollower", "RandomAgent", "SmoothRandom", "TrackFollower", "WildFollower"]
 
 Action = NDArray[np.float32]
 Frame = NDArray[np.uint8]
@@ -158,10 +158,35 @@ class WildFollower(TrackFollower):
         return self._held
 
 
+class JitteryFollower(TrackFollower):
+    """A follower whose wheel and pedals shake, up to bang-bang, every few frames and all the time.
+
+    A controller that evolves in a dream soon tries this. Data of calm drives alone leaves M free to imagine that a
+    shaking wheel keeps the road straight.
+    """
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`Driver`."""
+        super().reset(env, rng)
+        self._strength = rng.uniform(0.2, 1.5, size=3) * np.array([1.0, 0.6, 0.3])
+        self._longest = int(rng.integers(1, 5))
+        self._hold_left = 0
+
+    def act(self, frame: Frame) -> Action:
+        """See :class:`Driver`."""
+        if self._hold_left == 0:
+            self._hold_left = int(self._rng.integers(1, self._longest + 1))
+            self._shake = self._strength * self._rng.uniform(-1.0, 1.0, size=3)
+        self._hold_left -= 1
+        steer, gas, brake = super().act(frame) + self._shake
+        return _clip(steer, gas, brake)
+
+
 DRIVERS: Final[dict[str, Callable[[], Driver]]] = {
     "smooth_random": SmoothRandom,
     "random_agent": RandomAgent,
     "follower": TrackFollower,
     "wild_follower": WildFollower,
+    "jittery_follower": JitteryFollower,
 }
 """Drivers by the names that a collection's mix uses."""
