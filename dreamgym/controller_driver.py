@@ -51,18 +51,19 @@ class ControllerDriver:
         latent: str = "sample",
     ) -> None:
         self._world = _load(locate(world_model))
-        self._controller = _controller(controller, self._world)
+        self._given = _controller(controller, self._world)
+        self.controller = self._given
+        """What drives this episode: the controller, disturbed."""
         self._weight_noise = _levels("weight_noise", weight_noise)
         self._action_noise = _levels("action_noise", action_noise)
-        self._encoder = LatentEncoder(self._world, latent=latent)
-        self._low = np.array(CAR_RACING.action_low, np.float32)
-        self._high = np.array(CAR_RACING.action_high, np.float32)
+        self.encoder = LatentEncoder(self._world, latent=latent)
+        """What it sees through."""
 
     def reset(self, env: Any, rng: np.random.Generator) -> None:
         """Begin an episode; see :class:`~dreamgym.real.drivers.Driver`."""
-        parameters = self._controller.parameters.astype(np.float64)
+        parameters = self._given.parameters.astype(np.float64)
         scale = rng.choice(self._weight_noise) * np.sqrt(np.mean(parameters**2))
-        self._disturbed = LinearController.from_parameters(parameters + scale * rng.standard_normal(len(parameters)))
+        self.controller = LinearController.from_parameters(parameters + scale * rng.standard_normal(len(parameters)))
         rate = np.full(3, np.exp(rng.uniform(np.log(0.05), 0.0)))
         self._noise = OrnsteinUhlenbeck(rng, rate, np.full(3, rng.choice(self._action_noise)))
         self._latent_seed = int(rng.integers(2**62))
@@ -71,11 +72,11 @@ class ControllerDriver:
     def act(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The action, float32 (3,), for the preprocessed frame, uint8 (64, 64, 3)."""
         if self._executed is None:
-            self._encoder.reset(frame[None], seeds=[self._latent_seed])
+            self.encoder.reset(frame[None], seeds=[self._latent_seed])
         else:
-            self._encoder.step(frame[None], self._executed[None])
-        wanted = self._disturbed(self._encoder.features())[0] + self._noise.step()
-        self._executed = np.clip(wanted, self._low, self._high).astype(np.float32)
+            self.encoder.step(frame[None], self._executed[None])
+        wanted = self.controller(self.encoder.features())[0] + self._noise.step()
+        self._executed = np.clip(wanted, CAR_RACING.action_low, CAR_RACING.action_high).astype(np.float32)
         return self._executed.copy()
 
 

@@ -71,6 +71,7 @@ def evaluate_dream(
             seed,
             table[: int(core.elapsed[row]), row],
             progress=float(core.progress[row]),
+            lap_units=world.lap_units,
             terminated=bool(terminated[row]),
             lap_finished=bool(lapped[row]),
             max_episode_steps=max_episode_steps,

@@ -44,31 +44,27 @@ class SB3Policy:
 
     Args:
         path: the archive. Reading it unpickles, which runs code of its author's choosing.
+        latent_size: how many of the features are z, for a policy trained on ``obs_type="latent"``.
 
     Raises:
         ConfigError: it was trained for another action space.
-        ObservationError: it was trained on other observations than the 288 features.
+        ObservationError: it was trained on other observations than the 288 features, or z alone.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self._path = str(path)
+    def __init__(self, path: Path | str, latent_size: int = 32) -> None:
+        self._path, self._latent_size = str(path), latent_size
         self._load()
 
     def _load(self) -> None:
         model = _load_archive(self._path)
         self._model = model
-        self._recurrent = hasattr(model.policy, "lstm_actor")
         self._state: Any = None
         self._starts: NDArray[np.bool_] | None = None
         self._size = int(np.prod(model.observation_space.shape or (0,)))
         self._scaled = _needs_rescaling(model.action_space, self._path)
 
-    def __getstate__(self) -> dict[str, str]:
-        return {"_path": self._path}  # each worker process reads the archive itself
-
-    def __setstate__(self, state: dict[str, str]) -> None:
-        self._path = state["_path"]
-        self._load()
+    def __reduce__(self) -> tuple[type[SB3Policy], tuple[str, int]]:
+        return SB3Policy, (self._path, self._latent_size)  # each worker process reads the archive itself
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Forget the recurrent state, if there is one."""
@@ -76,9 +72,10 @@ class SB3Policy:
 
     def __call__(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`Policy`."""
-        if observation.shape[-1] < self._size:
+        if self._size not in (observation.shape[-1], self._latent_size):
             raise ObservationError(
-                f"{self._path} was trained on {self._size} numbers a step, the features are {observation.shape[-1]}"
+                f"{self._path} was trained on {self._size} numbers; expected {observation.shape[-1]}, the features, "
+                f"or {self._latent_size}, the latents that they begin with"
             )
         seen = observation[..., : self._size]  # z alone for a policy of obs_type="latent"
         action, self._state = self._model.predict(
@@ -89,7 +86,7 @@ class SB3Policy:
         low, high = (np.array(end, np.float32) for end in (CAR_RACING.action_low, CAR_RACING.action_high))
         if self._scaled:
             action = low + (np.clip(action, -1.0, 1.0) + 1.0) / 2.0 * (high - low)
-        return np.clip(action, low, high).astype(np.float32)
+        return np.asarray(np.clip(action, low, high), np.float32)
 
 
 def _load_archive(path: str) -> Any:
@@ -116,10 +113,10 @@ def _load_archive(path: str) -> Any:
 
 
 def _needs_rescaling(space: Any, path: str) -> bool:
-    low, high = getattr(space, "low", None), getattr(space, "high", None)
-    if low is not None and np.array_equal(low, CAR_RACING.action_low) and np.array_equal(high, CAR_RACING.action_high):
+    ends = np.array(getattr(space, "low", ())), np.array(getattr(space, "high", ()))
+    if np.array_equal(ends, (CAR_RACING.action_low, CAR_RACING.action_high)):
         return False
-    if low is not None and low.shape == (3,) and (low == -1.0).all() and (high == 1.0).all():
+    if np.array_equal(ends, (-np.ones(3), np.ones(3))):
         return True
     raise ConfigError(
         f"{path}: expected a policy for actions in {CAR_RACING.action_low} .. {CAR_RACING.action_high}, or for "
@@ -144,7 +141,7 @@ def load_policy(path: Path | None, world: WorldModel, *, trust_pickle: bool = Fa
         if world.controller is None:
             raise BundleNotFoundError("the world model has no controller of its own; name a controller's file")
         return world.controller
-    if path.suffix != ".zip":
+    if path.suffix.lower() != ".zip":
         return LinearController.load(path)
     if not path.is_file():
         raise BundleNotFoundError(f"expected an SB3 archive, found nothing at {path}")
@@ -154,4 +151,4 @@ def load_policy(path: Path | None, world: WorldModel, *, trust_pickle: bool = Fa
             "choosing. If you trust its author, say so with --trust-pickle"
         )
     warnings.warn(f"unpickling {path}: this runs code of its author's choosing", stacklevel=2)
-    return SB3Policy(path)
+    return SB3Policy(path, world.vision.latent_size)

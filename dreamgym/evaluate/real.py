@@ -15,11 +15,11 @@ from dreamgym.encoder import LatentEncoder
 from dreamgym.errors import ActionError, ConfigError
 from dreamgym.evaluate.policies import Policy, begin_episodes
 from dreamgym.evaluate.scores import EpisodeScore, score_episode
-from dreamgym.evaluate.workers import Job, drive_in_processes
+from dreamgym.evaluate.workers import Job, Task, drive_in_processes
 from dreamgym.real.world import CAR_RACING, make_real
 from dreamgym.world_model import WorldModel
 
-__all__ = ["RealStep", "drive_real", "evaluate_real"]
+__all__ = ["RealStep", "drive_real", "drive_tracks", "evaluate_real"]
 
 _TOLERANCE = 1e-6
 
@@ -80,11 +80,12 @@ def drive_real(
                 on_step(RealStep(frame, features[0], action, float(reward)))
             encoder.step(following[None], action[None])
             frame = following
-        world = env.unwrapped
+        track = env.unwrapped.track  # type: ignore[attr-defined]
         return score_episode(
             seed,
             rewards,
-            progress=world.tile_visited_count / len(world.track),  # type: ignore[attr-defined]
+            progress=env.unwrapped.tile_visited_count / len(track),  # type: ignore[attr-defined]
+            lap_units=len(track),
             terminated=terminated,
             lap_finished=bool(info.get("lap_finished", False)),
             max_episode_steps=max_episode_steps,
@@ -100,7 +101,7 @@ def _executed(actions: NDArray[np.float32]) -> NDArray[np.float32]:
     low, high = (np.array(end, np.float32) for end in (CAR_RACING.action_low, CAR_RACING.action_high))
     if given.shape != (1, len(low)):
         raise ActionError(f"expected the policy to give actions of shape (1, {len(low)}), got {given.shape}")
-    cut = np.clip(given[0], low, high)
+    cut: NDArray[np.float32] = np.clip(given[0], low, high)
     if not (np.abs(given[0] - cut) <= _TOLERANCE).all():
         raise ActionError(f"expected finite actions within {low.tolist()} .. {high.tolist()}, got {given[0].tolist()}")
     return cut
@@ -136,26 +137,65 @@ def evaluate_real(
         BundleError: no world model, or a damaged one.
         ActionError: the policy's action is of the wrong shape, not finite or out of range.
     """
-    if not len(seeds):
+    return drive_tracks(
+        [policy],
+        [(0, seed) for seed in seeds],
+        workers=workers,
+        world_model=world_model,
+        latent=latent,
+        exact_drawing=exact_drawing,
+        max_episode_steps=max_episode_steps,
+    )
+
+
+def drive_tracks(
+    policies: Sequence[Policy],
+    tasks: Sequence[Task],
+    *,
+    workers: int = 2,
+    world_model: WorldModel | Path | str | None = None,
+    latent: str = "sample",
+    exact_drawing: bool = True,
+    max_episode_steps: int = 1000,
+    on_episode: Callable[[Task, EpisodeScore], None] | None = None,
+) -> list[EpisodeScore]:
+    """Drive real tracks with several policies; see :func:`evaluate_real`.
+
+    Args:
+        policies: what drives.
+        tasks: pairs of a policy, by its place in ``policies``, and a track's seed.
+        workers: as in :func:`evaluate_real`, and so on.
+        world_model: the world model.
+        latent: ``"sample"`` or ``"mean"``.
+        exact_drawing: draw with the exact fast drawing.
+        max_episode_steps: the time limit.
+        on_episode: called after each drive, in the order in which they end.
+
+    Returns:
+        A score for each task, in their order.
+    """
+    if not len(tasks):
         raise ConfigError("seeds: expected at least one, got none")
     if workers < 1:
         raise ConfigError(f"workers: expected a positive number, got {workers}")
     world = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
-    job = Job(drive_real, policy, world, latent, exact_drawing, max_episode_steps)
+    job = Job(drive_real, policies, world, latent, exact_drawing, max_episode_steps)
     scores: dict[int, EpisodeScore] = {}
-    total = len(seeds) * max_episode_steps
+    total = len(tasks) * max_episode_steps
     with tqdm(total=total, unit="frame", unit_scale=True, desc="drive", mininterval=2) as bar:
 
         def finished(index: int, score: EpisodeScore) -> None:
             scores[index] = score
             bar.update(max_episode_steps - score.length)  # frames that need not be driven any more
             mean = np.mean([done.score for done in scores.values()])
-            bar.set_postfix_str(f"{len(scores)}/{len(seeds)} tracks, mean {mean:.0f}", refresh=False)
+            bar.set_postfix_str(f"{len(scores)}/{len(tasks)} tracks, mean {mean:.0f}", refresh=False)
+            if on_episode is not None:
+                on_episode(tasks[index], score)
 
-        if min(workers, len(seeds)) == 1:
+        if min(workers, len(tasks)) == 1:
             with single_thread():
-                for index, seed in enumerate(seeds):
-                    finished(index, job(seed, bar.update))
+                for index, task in enumerate(tasks):
+                    finished(index, job(task, bar.update))
         else:
-            drive_in_processes(job, seeds, min(workers, len(seeds)), bar.update, finished)
-    return [scores[index] for index in range(len(seeds))]
+            drive_in_processes(job, tasks, min(workers, len(tasks)), bar.update, finished)
+    return [scores[index] for index in range(len(tasks))]

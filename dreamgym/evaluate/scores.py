@@ -32,6 +32,8 @@ class EpisodeScore:
     """Whether the episode ended otherwise than by a lap or the time limit."""
     progress: float
     """Share of the lap made: tiles touched of the tiles there are, in [0, 1]."""
+    lap_units: float
+    """Tiles in the lap: the track's, or the dream's mean."""
     curve: tuple[float, ...]
     """Return after 100, 200, ... steps; constant from the end of the episode on."""
     fastest_window: float
@@ -43,6 +45,7 @@ def score_episode(
     rewards: Sequence[float] | NDArray[np.floating],
     *,
     progress: float,
+    lap_units: float,
     terminated: bool,
     lap_finished: bool,
     max_episode_steps: int,
@@ -62,6 +65,7 @@ def score_episode(
         lap_finished=bool(lap_finished),
         left_playfield=bool(terminated and not lap_finished),
         progress=float(progress),
+        lap_units=float(lap_units),
         curve=tuple(round(float(value), 3) for value in curve),
         fastest_window=float((gained[window:] - gained[:-window]).max()),
     )

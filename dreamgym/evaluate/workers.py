@@ -23,7 +23,7 @@ from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import StartBank, WorldModel
 
-__all__ = ["Job", "drive_in_processes"]
+__all__ = ["Job", "Task", "drive_in_processes"]
 
 STARTING_SECONDS = 180.0
 """How long a process may take to import and build what it needs, on a busy machine."""
@@ -33,19 +33,24 @@ REPORT_SECONDS: Final = 0.5
 """How often it reports: by the clock, since a busy machine can make a frame take a second."""
 
 
+Task = tuple[int, int]
+"""A policy, by its place among a job's, and a track's seed."""
+
+
 @dataclass
 class Job:
-    """All that a process needs to drive; calling it drives one track."""
+    """All that a process needs to drive; calling it drives one track with one policy."""
 
     drive: Callable[..., EpisodeScore]
-    policy: Policy
+    policies: Sequence[Policy]
     world: WorldModel
     latent: str
     exact_drawing: bool
     max_episode_steps: int
 
-    def __call__(self, seed: int, report: Callable[[int], Any]) -> EpisodeScore:
-        """Drive the track of a seed, reporting the frames driven since the last report."""
+    def __call__(self, task: Task, report: Callable[[int], Any]) -> EpisodeScore:
+        """Drive, reporting the frames driven since the last report now and then."""
+        number, seed = task
         unreported, last = 0, time.monotonic()
 
         def count(_: object) -> None:
@@ -56,7 +61,7 @@ class Job:
                 unreported, last = 0, time.monotonic()
 
         score = self.drive(
-            self.policy,
+            self.policies[number],
             seed,
             world_model=self.world,
             latent=self.latent,
@@ -98,10 +103,10 @@ class _Worker:
         self.index: int | None = None
         self.deadline = time.monotonic() + STARTING_SECONDS
 
-    def send(self, index: int, seed: int) -> None:
+    def send(self, index: int, task: Task) -> None:
         self.index = index
         try:
-            self.connection.send(seed)
+            self.connection.send(task)
         except OSError as error:
             raise self.lost("died") from error
 
@@ -127,29 +132,29 @@ class _Worker:
 
 def drive_in_processes(
     job: Job,
-    seeds: Sequence[int],
+    tasks: Sequence[Task],
     workers: int,
     driven: Callable[[int], Any],
     finished: Callable[[int, EpisodeScore], None],
 ) -> None:
-    """Drive the track of every seed.
+    """Drive every task.
 
     Args:
         job: what to drive with.
-        seeds: of the tracks.
+        tasks: which policy drives which track.
         workers: processes at once.
         driven: called with a number of frames that were driven.
-        finished: called with the place of a seed among the seeds, and its score.
+        finished: called with the place of a task among the tasks, and its score.
 
     Raises:
         ConfigError: the policy cannot be pickled.
         WorkerError: a process died, or was silent for too long. The others are ended as well.
     """
     try:
-        pickle.dumps(job.policy)
+        pickle.dumps(job.policies)
     except Exception as error:
         raise ConfigError(f"policy: expected one that can be pickled, for several processes; {error}") from error
-    todo = deque(enumerate(seeds))
+    todo = deque(enumerate(tasks))
     crew: list[_Worker] = []
     try:
         with _one_thread_each():
@@ -172,7 +177,7 @@ def drive_in_processes(
 def _heed(
     worker: _Worker,
     message: Any,
-    todo: deque[tuple[int, int]],
+    todo: deque[tuple[int, Task]],
     driven: Callable[[int], Any],
     finished: Callable[[int, EpisodeScore], None],
 ) -> None:
@@ -205,16 +210,17 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _work(connection: Connection[Any, Any], job: Job) -> None:
-    """A process's life: seeds in, scores out; it ends when the parent does."""
+    """A process's life: tasks in, scores out; it ends when the parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
+    _send(connection, 0)  # from here on it is not starting but driving
     while True:
         try:
-            seed = connection.recv()
+            task = connection.recv()
         except EOFError:
             return
         try:
-            message: object = job(seed, connection.send)
+            message: object = job(task, connection.send)
         except OSError:
             return  # the parent is gone
         except Exception as error:
