@@ -11,4 +11,29 @@ if __name__ != "dreamgym.wrappers":
         "(pip install -e .) or run from the repository's root, and import dreamgym.wrappers."
     )
 
-__all__: list[str] = []
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dreamgym.wrappers.latent import LatentObservation as LatentObservation
+    from dreamgym.wrappers.sb3 import SB3VecEnv as SB3VecEnv
+    from dreamgym.wrappers.vector_latent import VectorLatentObservation as VectorLatentObservation
+
+__all__ = ["LatentObservation", "SB3VecEnv", "VectorLatentObservation"]
+
+# Imported when first asked for: torch is slow to load, and Stable-Baselines3 is not everyone's.
+_LAZY = {
+    "LatentObservation": "dreamgym.wrappers.latent",
+    "SB3VecEnv": "dreamgym.wrappers.sb3",
+    "VectorLatentObservation": "dreamgym.wrappers.vector_latent",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

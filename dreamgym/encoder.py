@@ -1,0 +1,232 @@
+"""From real frames to what an agent sees: preprocessing, V's posterior and M's hidden state, batch by batch.
+
+The wrappers, evaluation and collection all see reality through :class:`LatentEncoder`, so z and h mean the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from dreamgym.dream.kernel import StepKernel
+from dreamgym.dream.threads import single_thread
+from dreamgym.errors import ConfigError, DivergedError, ObservationError, ResetNeededError
+from dreamgym.real.preprocess import FRAME_SHAPE, preprocess
+from dreamgym.vision.packed import PackedConvolutions
+from dreamgym.vision.vae import VAE
+from dreamgym.world_model import LATENT_LIMIT, WorldModel
+
+__all__ = ["LATENT_MODES", "LatentEncoder", "LatentState"]
+
+LATENT_MODES: Final = ("sample", "mean")
+"""z as a draw from V's posterior (as M was trained, and as the dream hands out), or as the posterior's mean."""
+
+_NOISE_STREAM: Final = 0x7A  # keeps the noise of seed s apart from the track of seed s
+
+
+class LatentState(NamedTuple):
+    """What the agents of a batch of environments see, and M's cell. Copies, float32."""
+
+    z: NDArray[np.float32]
+    """(num_envs, latent_size), in [-10, 10]."""
+    h: NDArray[np.float32]
+    """(num_envs, hidden_size), in [-1, 1]."""
+    c: NDArray[np.float32]
+    """(num_envs, hidden_size)."""
+
+
+class LatentEncoder:
+    """V and M run along with a batch of real environments.
+
+    Order of one step (paper): the agent sees (z_t, h_t); M consumes z_t and the action really executed, which gives
+    h_{t+1}; V encodes the new frame to z_{t+1}. h is zero where an episode begins. M's step is the dream's own
+    (:class:`~dreamgym.dream.kernel.StepKernel`), so the same z and actions give the same h in both, to the bit.
+
+    A row draws its noise from a generator of its own, and matrix products are padded, so a row's numbers do not depend
+    on its neighbours or their number: the same seed gives the same z and h in a batch of one and of a hundred, to the
+    bit. The convolutions have that property by themselves on one thread, which is what they run on. torch's thread
+    settings are as they were when a call returns.
+
+    Args:
+        world_model: V, M and the card's ``latent_noise``.
+        num_envs: rows.
+        latent: ``"sample"`` for z = mean + latent_noise * sigma * eps, ``"mean"`` for eps = 0.
+
+    Raises:
+        ConfigError: for another ``latent``, or fewer than one row.
+        DivergedError: when one of V's or M's weights is not finite.
+    """
+
+    def __init__(self, world_model: WorldModel, num_envs: int = 1, *, latent: str = "sample") -> None:
+        if latent not in LATENT_MODES:
+            raise ConfigError(f"expected latent to be one of {LATENT_MODES}, got {latent!r}")
+        if num_envs < 1:
+            raise ConfigError(f"expected num_envs to be at least 1, got {num_envs}")
+        self.world_model = world_model
+        self.num_envs = num_envs
+        self.latent = latent
+        self.clamped = 0
+        """Latents cut to +-10 so far, over all rows."""
+        self._noise_scale = float(world_model.latent_noise)
+        self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._kernel = kernel = StepKernel(world_model.memory)
+        vision = world_model.vision
+        _require_finite(vision)
+        self._convolutions = PackedConvolutions(vision.encoder)
+        with torch.no_grad():
+            self._head_weight = torch.cat([vision.mean.weight, vision.log_variance.weight])  # (2 Z, 1024)
+            self._head_bias = torch.cat([vision.mean.bias, vision.log_variance.bias])
+        size = num_envs + -num_envs % kernel.padding
+        self._rows = torch.zeros(size, kernel.row_size)  # [z | h | 1 | a], the kernel's layout
+        self._rows[:, kernel.observation_size] = 1.0
+        self._next_rows = self._rows.clone()
+        self._c = torch.zeros(size, kernel.hidden_size)
+        self._next_c = self._c.clone()
+
+    def reset(
+        self,
+        frames: NDArray[np.uint8],
+        *,
+        seeds: Sequence[int | None] | None = None,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Begin an episode in every row, or in those of ``mask``: h and c zero, z of the first frame.
+
+        Args:
+            frames: uint8 of shape (num_envs, 96, 96, 3), or (num_envs, 64, 64, 3) if preprocessed; only rows of
+                ``mask`` are read.
+            seeds: one for each row, at least 0. None, for a row or for all, goes on with that row's stream of noise
+                (from fresh entropy where it never had a seed).
+            mask: bool of shape (num_envs,).
+
+        Raises:
+            ObservationError: for frames of another shape or dtype.
+            DivergedError: if V gives NaN.
+        """
+        indices = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
+        images = self._images(frames, indices)
+        for row in indices.tolist():
+            seed = None if seeds is None else seeds[row]
+            if seed is not None or self._generators[row] is None:
+                self._generators[row] = np.random.default_rng(None if seed is None else [_NOISE_STREAM, seed])
+        with single_thread(), torch.no_grad():
+            z = self._encode(images, indices)
+            kernel = self._kernel
+            self._rows[indices, kernel.latent_size : kernel.observation_size] = 0.0
+            self._c[indices] = 0.0
+            self._rows[indices, : kernel.latent_size] = z
+
+    def step(
+        self, frames: NDArray[np.uint8], actions: NDArray[np.float32], *, starts: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Advance h with (z, action) and take z from the new frames.
+
+        Args:
+            frames: what the environments showed after the actions, as in :meth:`reset`.
+            actions: really executed, float32 of shape (num_envs, action_size).
+            starts: bool of shape (num_envs,): rows whose frame is the first of a new episode. h and c become zero
+                there, and the action counts for nothing.
+
+        Raises:
+            ObservationError: for frames of another shape or dtype.
+            ResetNeededError: if a row has never been reset.
+            DivergedError: if V gives NaN; z and h are then unchanged.
+        """
+        self.require_reset()
+        indices = np.arange(self.num_envs)
+        images = self._images(frames, indices)
+        kernel, count = self._kernel, self.num_envs
+        with single_thread(), torch.no_grad():
+            z = self._encode(images, indices)
+            self._rows[:count, kernel.observation_size + 1 :] = torch.from_numpy(actions)
+            kernel.advance(self._rows, self._c, self._next_rows, self._next_c)
+            self._rows, self._next_rows = self._next_rows, self._rows
+            self._c, self._next_c = self._next_c, self._c
+            if starts is not None:
+                begun = np.flatnonzero(starts)
+                self._rows[begun, kernel.latent_size : kernel.observation_size] = 0.0
+                self._c[begun] = 0.0
+            self._rows[:count, : kernel.latent_size] = z
+
+    def require_reset(self) -> None:
+        """Raise ResetNeededError, naming them, if there are rows that were never reset."""
+        if None in self._generators:
+            unborn = [row for row, generator in enumerate(self._generators) if generator is None]
+            raise ResetNeededError(f"environments {unborn} were never reset; call reset() before step()")
+
+    @property
+    def state(self) -> LatentState:
+        """z, h and c of all rows."""
+        features = self.features()
+        z, h = np.split(features, [self._kernel.latent_size], axis=1)
+        return LatentState(z.copy(), h.copy(), self._c[: self.num_envs].numpy().copy())
+
+    def features(self) -> NDArray[np.float32]:
+        """z and h side by side, a copy, float32 of shape (num_envs, latent_size + hidden_size)."""
+        return self._rows[: self.num_envs, : self._kernel.observation_size].numpy().copy()
+
+    def latents(self) -> NDArray[np.float32]:
+        """z, a copy, float32 of shape (num_envs, latent_size)."""
+        return self.latent_tensor().numpy().copy()
+
+    def latent_tensor(self) -> Tensor:
+        """z itself, a view that the next call changes, float32 of shape (num_envs, latent_size)."""
+        return self._rows[: self.num_envs, : self._kernel.latent_size]
+
+    def _images(self, frames: NDArray[np.uint8], indices: NDArray[np.int64]) -> Tensor:
+        """The given frames as V takes them, float32 of shape (len(indices), 3, 64, 64) in [0, 1]."""
+        if len(frames) != self.num_envs:
+            raise ObservationError(f"expected {self.num_envs} frames, one for each environment; got {len(frames)}")
+        chosen = frames[indices]
+        if chosen.shape[1:] != FRAME_SHAPE:
+            chosen = np.stack([preprocess(frame) for frame in chosen])
+        elif chosen.dtype != np.uint8:
+            raise ObservationError(f"expected uint8 frames of shape {FRAME_SHAPE}; got {chosen.dtype}")
+        # contiguous: from channels-last memory the convolutions of a single frame take a third longer
+        return torch.from_numpy(chosen).permute(0, 3, 1, 2).contiguous().float().div_(255.0)
+
+    def _encode(self, images: Tensor, indices: NDArray[np.int64]) -> Tensor:
+        """z of the given rows, float32 of shape (len(indices), latent_size)."""
+        count = len(images)
+        features = self._convolutions(images).flatten(1)  # (n, 1024)
+        padded = F.pad(features, (0, 0, 0, -count % self._kernel.padding))
+        mean, log_variance = F.linear(padded, self._head_weight, self._head_bias)[:count].chunk(2, dim=1)
+        if self.latent == "sample":
+            mean = mean + self._noise_scale * torch.exp(0.5 * log_variance) * self._noise(indices)
+        z = mean.clamp(-LATENT_LIMIT, LATENT_LIMIT)
+        cut = z != mean  # True for NaN as well
+        if cut.any():
+            self._count_clamped(z, cut, indices)
+        return z
+
+    def _count_clamped(self, z: Tensor, cut: Tensor, indices: NDArray[np.int64]) -> None:
+        broken = z.isnan().any(dim=1).numpy()
+        if broken.any():
+            raise DivergedError(
+                f"V gave a latent that is not finite for environments {indices[broken].tolist()}; expected finite "
+                "numbers, so its weights are damaged: load the bundle again or train V again"
+            )
+        self.clamped += int(cut.sum())
+
+    def _noise(self, indices: NDArray[np.int64]) -> Tensor:
+        """Standard normal, each row from its own generator, float32 of shape (len(indices), latent_size)."""
+        noise = np.empty((len(indices), self._kernel.latent_size), dtype=np.float32)
+        for out, row in zip(noise, indices.tolist(), strict=True):
+            generator = self._generators[row]
+            assert generator is not None
+            generator.standard_normal(dtype=np.float32, out=out)
+        return torch.from_numpy(noise)
+
+
+def _require_finite(vision: VAE) -> None:
+    # Once, since oneDNN's rectifier makes a zero of NaN: the pictures would be wrong and nothing would tell.
+    for name, value in vision.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise DivergedError(f"V's {name} has values that are not finite; load or train the weights again")

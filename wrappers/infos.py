@@ -1,0 +1,41 @@
+"""From what a vector environment says of all its environments at once to what is said of each."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+__all__ = ["has_rows", "info_rows", "split_rows"]
+
+
+def has_rows(value: Any, num_envs: int) -> bool:
+    """Whether a value is an array or a tensor with a row for each environment."""
+    shape: tuple[int, ...] = getattr(value, "shape", ())
+    return len(shape) > 0 and shape[0] == num_envs
+
+
+def split_rows(value: Any, num_envs: int) -> list[Any]:
+    """The rows of an array or a tensor that has one for each environment, copies; else the same value for all."""
+    return list(np.array(value)) if has_rows(value, num_envs) else [value] * num_envs
+
+
+def info_rows(infos: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
+    """A dict for each environment, of copies, from Gymnasium's infos, in which ``_key`` says who has ``key``.
+
+    ``final_obs`` and ``final_info`` are left out.
+    """
+    rows: list[dict[str, Any]] = [{} for _ in range(num_envs)]
+    for key, values in infos.items():
+        if key in ("final_obs", "final_info") or (key.startswith("_") and key[1:] in infos):
+            continue
+        split = values
+        if isinstance(values, dict):
+            split = info_rows(values, num_envs)
+        elif isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype != object:
+            split = values.tolist()  # Python's numbers, as from single environments
+        present = infos.get(f"_{key}")
+        for row in range(num_envs) if present is None else np.flatnonzero(present).tolist():
+            rows[row][key] = deepcopy(split[row])
+    return rows
