@@ -45,6 +45,8 @@ class CollectConfig:
     """Decides the tracks and every driver's choices."""
     lengths: tuple[int, ...] = (300, 500, 1000)
     """Time limits of episodes, one drawn for each."""
+    patience: int | None = None
+    """End an episode after so many frames without progress, so that a car lost on the grass fills no shards."""
 
     def __post_init__(self) -> None:
         _require(self.frames > 0, "frames", "a positive number", self.frames)
@@ -56,6 +58,7 @@ class CollectConfig:
             "shares that are not negative and not all zero",
             self.mix,
         )
+        _require(self.patience is None or self.patience > 0, "patience", "a positive number or None", self.patience)
         _require(bool(self.lengths) and min(self.lengths) > 0, "lengths", "positive numbers", self.lengths)
 
 

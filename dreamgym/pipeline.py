@@ -151,10 +151,11 @@ def collect_drives(config: PipelineConfig, this: Round) -> Path:
         CollectConfig(
             out=config.out / "episodes" / this.drives,
             frames=config.round_frames,
-            mix={"controller": 0.45, "disturbed_controller": 0.3, "jittery_follower": 0.25},
+            mix={"controller": 0.4, "disturbed_controller": 0.3, "jittery_follower": 0.1, "reckless_follower": 0.2},
             workers=config.workers,
             seed=config.seed + this.number,
             lengths=(500, 1000),
+            patience=120,
         ),
         factories,
     )

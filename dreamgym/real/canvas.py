@@ -9,7 +9,7 @@ import pygame
 from gymnasium.envs.box2d import car_racing
 from numpy.typing import NDArray
 
-from dreamgym.real.track_polygons import DASHBOARD_TOP
+from dreamgym.real.track_polygons import DASHBOARD_TOP, SEEN
 
 __all__ = ["Canvas", "score_picture"]
 
@@ -48,7 +48,7 @@ class Canvas:
     def __init__(self) -> None:
         self.road = pygame.Surface(_WINDOW)
         self.board = pygame.Surface(_WINDOW)
-        self._road_part = self.road.subsurface((0, _BOARD_HEIGHT, car_racing.WINDOW_W, DASHBOARD_TOP))
+        self._road_part = self.road.subsurface(SEEN)
         self._board_part = self.board.subsurface((0, DASHBOARD_TOP, car_racing.WINDOW_W, _BOARD_HEIGHT))
         self._narrow: dict[int, _Narrow] = {}
 
@@ -66,4 +66,8 @@ class Canvas:
         pygame.transform.smoothscale(self._board_part, narrow.board.get_size(), narrow.board)
         narrow.whole.blit(pygame.transform.flip(narrow.road, False, True), (0, 0))
         small = pygame.transform.smoothscale(narrow.whole, (width, height))
-        return np.ascontiguousarray(pygame.surfarray.pixels3d(small).transpose(1, 0, 2))
+        pixels = pygame.surfarray.pixels3d(small).transpose(1, 0, 2)
+        picture = np.empty((height, width, 3), np.uint8)
+        for channel in range(3):  # one by one is faster, the surface having them in another order
+            picture[..., channel] = pixels[..., channel]
+        return picture

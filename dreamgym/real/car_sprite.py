@@ -49,7 +49,8 @@ def _project(pose: Any, shape: list[tuple[float, float]], camera: Camera) -> lis
     zoom, to_x, to_y, cosine, sine = camera
     points = []
     for vertex in shape:
-        x, y = pose * vertex  # in Box2D's float32, the rest in float64
+        moved = pose * vertex  # in Box2D's float32, the rest in float64
+        x, y = moved.x, moved.y
         points.append(((cosine * x - sine * y) * zoom + to_x, (sine * x + cosine * y) * zoom + to_y))
     return points
 

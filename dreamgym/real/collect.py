@@ -65,7 +65,7 @@ def plan(config: CollectConfig) -> Iterator[PlannedEpisode]:
         planned += length
 
 
-def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", rng_seed: int | None = None) -> Episode:
+def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", patience: int | None = None) -> Episode:
     """Drive one real episode and record it.
 
     Args:
@@ -73,15 +73,16 @@ def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", rng_
         seed: of the track.
         length: time limit, frames.
         driver_name: recorded with the episode.
-        rng_seed: of the driver's own choices; the track's when None.
+        patience: truncate after so many frames without a new tile; None for never.
     """
     env = make_real(max_episode_steps=length)
     try:
         observation, _ = env.reset(seed=seed)
         world = env.unwrapped
-        driver.reset(world, np.random.default_rng([seed if rng_seed is None else rng_seed, 1]))
+        driver.reset(world, np.random.default_rng([seed, 1]))
         frames, actions, rewards = [preprocess(observation)], [], []
         terminated = truncated = False
+        since_progress = 0
         info: dict[str, object] = {}
         while not (terminated or truncated):
             action = driver.act(frames[-1])
@@ -89,6 +90,8 @@ def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", rng_
             frames.append(preprocess(observation))
             actions.append(action)
             rewards.append(reward)
+            since_progress = 0 if float(reward) > 0 else since_progress + 1
+            truncated = truncated or since_progress == patience
         return Episode(
             frames=np.stack(frames),
             actions=np.stack(actions).astype(np.float32),
@@ -124,9 +127,10 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _record(planned: PlannedEpisode, folder: Path) -> tuple[int, float]:
+def _record(planned: PlannedEpisode, folder: Path, patience: int | None) -> tuple[int, float]:
     """Drive and write one planned episode; its length and return."""
-    episode = drive(_factories[planned.driver](), planned.seed, planned.length, driver_name=planned.driver)
+    driver = _factories[planned.driver]()
+    episode = drive(driver, planned.seed, planned.length, driver_name=planned.driver, patience=patience)
     write_episode(folder / planned.file_name, episode)
     return len(episode), float(episode.rewards.sum())
 
@@ -181,7 +185,7 @@ def _record_all(
         try:
             while True:
                 for planned in itertools.islice(queue, 2 * config.workers - len(running)):
-                    running.add(pool.submit(_record, planned, config.out))
+                    running.add(pool.submit(_record, planned, config.out, config.patience))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)

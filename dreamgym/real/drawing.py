@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pygame
 from gymnasium.envs.box2d import car_racing
 from gymnasium.envs.box2d.car_dynamics import Car
@@ -20,7 +21,7 @@ from pygame import gfxdraw
 
 from dreamgym.real.canvas import Canvas, score_picture
 from dreamgym.real.car_sprite import CarSprite
-from dreamgym.real.track_polygons import Camera, TrackPolygons, grass_patches, window_inside_playfield
+from dreamgym.real.track_polygons import SEEN, Camera, TrackPolygons, grass_patches, window_inside_playfield
 
 __all__ = ["ExactCarRacing"]
 
@@ -122,16 +123,16 @@ class ExactCarRacing(CarRacing):
             self._polygons = TrackPolygons([*grass, *(corners for corners, _ in self.road_poly)])
             self._polygons_of = self.road_poly
         for index, points in zip(*self._polygons.visible(camera), strict=True):
-            color = self.grass_color
-            if index >= len(grass):
-                # Read each time, because tiles change colour when they are visited
-                color = [int(c) for c in self.road_poly[index - len(grass)][1]]
+            # Read each time, because tiles change colour when they are visited
+            color = self.grass_color if index < len(grass) else self.road_poly[index - len(grass)][1]
+            if isinstance(color, np.ndarray):
+                color = color.astype(np.int64).tolist()  # truncated, like Gymnasium's and pygame's
             gfxdraw.aapolygon(surface, points, color)
             gfxdraw.filled_polygon(surface, points, color)
 
     def _draw_background(self, camera: Camera) -> None:
         if window_inside_playfield(camera):
-            self.surf.fill(self.bg_color)
+            self.surf.fill(self.bg_color, SEEN)
             return
         self.surf.fill((0, 0, 0))
         bound = car_racing.PLAYFIELD

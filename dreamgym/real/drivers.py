@@ -8,7 +8,16 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DRIVERS", "Driver", "JitteryFollower", "RandomAgent", "SmoothRandom", "TrackFollower", "WildFollower"]
+__all__ = [
+    "DRIVERS",
+    "Driver",
+    "JitteryFollower",
+    "RandomAgent",
+    "RecklessFollower",
+    "SmoothRandom",
+    "TrackFollower",
+    "WildFollower",
+]
 
 Action = NDArray[np.float32]
 Frame = NDArray[np.uint8]
@@ -182,11 +191,26 @@ class JitteryFollower(TrackFollower):
         return _clip(steer, gas, brake)
 
 
+class RecklessFollower(TrackFollower):
+    """A follower that brakes too late or not at all.
+
+    A careful driver is fast only where the road is straight, from which M concludes that a fast car will meet no
+    corner: just what a controller in its dream would have it believe.
+    """
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`Driver`."""
+        super().reset(env, rng)
+        self._top_speed = rng.uniform(60.0, 130.0)
+        self._grip = rng.choice([rng.uniform(1.1, 2.0), 10.0])
+
+
 DRIVERS: Final[dict[str, Callable[[], Driver]]] = {
     "smooth_random": SmoothRandom,
     "random_agent": RandomAgent,
     "follower": TrackFollower,
     "wild_follower": WildFollower,
     "jittery_follower": JitteryFollower,
+    "reckless_follower": RecklessFollower,
 }
 """Drivers by the names that a collection's mix uses."""

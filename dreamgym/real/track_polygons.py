@@ -12,12 +12,20 @@ import pygame
 from gymnasium.envs.box2d import car_racing
 from numpy.typing import NDArray
 
-__all__ = ["DASHBOARD_TOP", "Camera", "TrackPolygons", "grass_patches", "window_inside_playfield"]
+__all__ = ["DASHBOARD_TOP", "SEEN", "Camera", "TrackPolygons", "grass_patches", "window_inside_playfield"]
 
 DASHBOARD_TOP = car_racing.WINDOW_H - 5 * car_racing.WINDOW_H // 40
 """First row of the dashboard, which hides everything drawn below it; pixels of the 1000x800 picture."""
 _HIDDEN = car_racing.WINDOW_H - DASHBOARD_TOP
 """Rows at the lower end of the unflipped y axis that end up behind the dashboard."""
+SEEN = (0, _HIDDEN, car_racing.WINDOW_W, DASHBOARD_TOP)
+"""What is seen of the road, as left, lower end, width and height on the unflipped y axis."""
+_SLACK = 6.0
+"""How far the view may move, in world units, before its surroundings are looked up again."""
+_SIZE = np.array((car_racing.WINDOW_W, car_racing.WINDOW_H)).reshape(2, 1, 1)
+# Nothing drawn reaches beyond a polygon's corners, but for anti-aliased lines, which reach one row further up.
+_LOWEST = np.array(((0,), (_HIDDEN - 1,)))
+_HIGHEST = np.array(((car_racing.WINDOW_W,), (car_racing.WINDOW_H,)))
 
 
 class Camera(NamedTuple):
@@ -79,12 +87,15 @@ class TrackPolygons:
     """
 
     def __init__(self, polygons: Sequence[Sequence[tuple[float, float]]]) -> None:
-        corners = np.array(polygons, dtype=np.float64)
         # (num_polygons, 4, 2) -> (2, 4, num_polygons), so that what is done to a corner is done along memory
-        self._corners: NDArray[np.float64] = np.ascontiguousarray(corners.transpose(2, 1, 0))
+        self._corners: NDArray[np.float64] = np.array(polygons, dtype=np.float64).transpose(2, 1, 0).copy()
         self._centers = self._corners.mean(axis=1)
         spread = self._corners - self._centers[:, None]
         self._radii: NDArray[np.float64] = np.sqrt((spread**2).sum(axis=0)).max(axis=0)
+        longest = 2 * self._radii.max() * car_racing.ZOOM * car_racing.SCALE
+        # Gymnasium draws what has a corner within this margin of the window: all that is visible, unless it is longer.
+        self._margin_matters = bool(longest > car_racing.MAX_SHAPE_DIM * (1 + 1e-9))
+        self._seen_from = (math.inf, math.inf, 0.0)
 
     def visible(self, camera: Camera) -> tuple[list[int], list[list[list[int]]]]:
         """Polygons that may colour a pixel above the dashboard, in drawing order.
@@ -93,25 +104,29 @@ class TrackPolygons:
             Their indices, and for each its four [x, y] corners in window pixels, y upwards, truncated as
             ``pygame.gfxdraw`` truncates.
         """
-        near = self._near(camera)
-        x, y = self._corners[0].take(near, axis=1), self._corners[1].take(near, axis=1)
+        self._look_around(camera)
+        x, y = self._near_corners
         # Gymnasium's operations in Gymnasium's order: any other would round differently.
-        px = (camera.cosine * x - camera.sine * y) * camera.zoom + camera.x
-        py = (camera.sine * x + camera.cosine * y) * camera.zoom + camera.y
-        margin = car_racing.MAX_SHAPE_DIM
-        kept = (px >= -margin) & (px <= car_racing.WINDOW_W + margin)
-        kept &= (py >= -margin) & (py <= car_racing.WINDOW_H + margin)
-        pixels = np.stack((px, py)).astype(np.int64)
-        (right, top), (left, bottom) = pixels.max(axis=1), pixels.min(axis=1)
-        # An anti-aliased line reaches one row further up than its end points, and nothing reaches further out.
-        inside = (right >= 0) & (left < car_racing.WINDOW_W) & (top >= _HIDDEN - 1) & (bottom < car_racing.WINDOW_H)
-        chosen = np.flatnonzero(inside & kept.any(axis=0))
-        return near[chosen].tolist(), pixels[:, :, chosen].transpose(2, 1, 0).tolist()
+        window = np.stack((camera.cosine * x - camera.sine * y, camera.sine * x + camera.cosine * y))
+        window *= camera.zoom
+        window += np.array((camera.x, camera.y)).reshape(2, 1, 1)
+        pixels = window.astype(np.int64)
+        shown = ((pixels.max(axis=1) >= _LOWEST) & (pixels.min(axis=1) < _HIGHEST)).all(axis=0)
+        if self._margin_matters:
+            margin = car_racing.MAX_SHAPE_DIM
+            shown &= ((window >= -margin) & (window <= _SIZE + margin)).all(axis=0).any(axis=0)
+        chosen = shown.nonzero()[0]
+        return self._near[chosen].tolist(), pixels[:, :, chosen].transpose(2, 1, 0).tolist()
 
-    def _near(self, camera: Camera) -> NDArray[np.intp]:
-        """Indices of the polygons near a circle around the visible part of the window."""
+    def _look_around(self, camera: Camera) -> None:
+        """Note the polygons near a circle around the visible part of the window, unless it has hardly moved."""
         half_w, half_h = car_racing.WINDOW_W / 2, DASHBOARD_TOP / 2
         x, y = camera.to_world(half_w, _HIDDEN + half_h)
-        reach = self._radii + (math.hypot(half_w, half_h) + 8.0) / camera.zoom
+        seen_x, seen_y, seen_zoom = self._seen_from
+        if seen_zoom == camera.zoom and math.hypot(x - seen_x, y - seen_y) < _SLACK:
+            return
+        reach = self._radii + (math.hypot(half_w, half_h) + 8.0) / camera.zoom + _SLACK
         dx, dy = self._centers[0] - x, self._centers[1] - y
-        return np.flatnonzero(dx * dx + dy * dy < reach * reach)
+        self._near: NDArray[np.intp] = np.flatnonzero(dx * dx + dy * dy < reach * reach)
+        self._near_corners: NDArray[np.float64] = self._corners.take(self._near, axis=2)
+        self._seen_from = x, y, camera.zoom
