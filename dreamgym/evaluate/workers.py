@@ -27,7 +27,7 @@ __all__ = ["Job", "Task", "drive_in_processes"]
 
 STARTING_SECONDS = 180.0
 """How long a process may take to import and build what it needs, on a busy machine."""
-SILENCE_SECONDS = 30.0
+SILENCE_SECONDS = 60.0
 """How long a driving process may be silent."""
 REPORT_SECONDS: Final = 0.5
 """How often it reports: by the clock, since a busy machine can make a frame take a second."""

@@ -1,0 +1,150 @@
+"""Whether M's probabilities are what happens: reward, termination, and the quantiles of the latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamgym.fidelity.drives import SeenEpisode
+from dreamgym.memory.mixture import mixture_log_likelihood, split_mixture
+from dreamgym.world_model import WorldModel
+
+__all__ = ["Forecasts", "calibration", "forecast", "mixture_cdf"]
+
+QUANTILE_BINS = 20
+PROGRESS_BINS = 10
+TERMINATION_EDGES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0)
+
+
+class Forecasts(NamedTuple):
+    """What M said one step ahead, teacher-forced on real drives, and what happened; N steps."""
+
+    progress: NDArray[np.float64]
+    """Expected units of progress, (N,)."""
+    made: NDArray[np.float64]
+    """Units really made, (N,)."""
+    termination: NDArray[np.float64]
+    """Probability that the step ends the episode without a lap, (N,)."""
+    ended: NDArray[np.float64]
+    """1 where it did, (N,)."""
+    quantiles: NDArray[np.float64]
+    """Which quantile of M's prediction each next latent was, (N, Z)."""
+    log_likelihood: NDArray[np.float64]
+    """Of each next latent, nats, (N, Z)."""
+
+
+def mixture_cdf(parameters: Tensor, value: Tensor, temperature: float = 1.0) -> Tensor:
+    """P(latent <= value) under the mixture at a temperature, (..., Z), for parameters (..., 3, K, Z)."""
+    logits, means, log_sigmas = split_mixture(parameters)
+    sigma = torch.exp(log_sigmas) * temperature**0.5
+    below: Tensor = torch.special.ndtr((value.unsqueeze(-2) - means) / sigma)
+    weights = torch.softmax(logits / temperature, dim=-2)
+    return (weights * below).sum(dim=-2)
+
+
+@torch.no_grad()
+def forecast(world: WorldModel, seen: Sequence[SeenEpisode], temperature: float = 1.0) -> Forecasts:
+    """Run M along the real drives; each step is predicted from what was seen before it."""
+    columns: list[tuple[Tensor, ...]] = []
+    for drive in seen:
+        hidden, _ = world.memory(drive.z[None, :-1], drive.actions[None])
+        prediction = world.memory.predict(hidden[0])
+        following = drive.z[1:]
+        columns.append(
+            (
+                prediction.progress,
+                torch.from_numpy(drive.episode.progress),
+                torch.sigmoid(prediction.termination_logit),
+                drive.left_world,
+                mixture_cdf(prediction.mixture, following, temperature),
+                mixture_log_likelihood(prediction.mixture, following),
+            )
+        )
+    return Forecasts(*(torch.cat(column).double().numpy() for column in zip(*columns, strict=True)))
+
+
+def calibration(forecasts: Forecasts) -> dict[str, Any]:
+    """Predicted against actual, in bins, and one figure for each of the three."""
+    return {
+        "steps": len(forecasts.made),
+        "progress": _progress(forecasts),
+        "termination": _termination(forecasts),
+        "latents": _latents(forecasts),
+    }
+
+
+def _progress(forecasts: Forecasts) -> dict[str, Any]:
+    order = np.argsort(forecasts.progress, kind="stable")
+    bins = []
+    for part in np.array_split(order, PROGRESS_BINS):
+        if len(part):
+            made = forecasts.made[part]
+            bins.append(
+                {
+                    "predicted": float(forecasts.progress[part].mean()),
+                    "actual": float(made.mean()),
+                    "standard_error": float(made.std() / np.sqrt(len(part))),
+                    "steps": len(part),
+                }
+            )
+    total = float(forecasts.made.sum())
+    return {
+        "bins": bins,
+        "predicted_total": float(forecasts.progress.sum()),
+        "actual_total": total,
+        "ratio": float(forecasts.progress.sum()) / total if total else None,
+        "mean_bin_error": float(np.mean([abs(entry["predicted"] - entry["actual"]) for entry in bins])),
+    }
+
+
+def _termination(forecasts: Forecasts) -> dict[str, Any]:
+    edges, predicted, ended = np.array(TERMINATION_EDGES), forecasts.termination, forecasts.ended
+    which = np.clip(np.digitize(predicted, edges) - 1, 0, len(edges) - 2)
+    bins = []
+    for index in range(len(edges) - 1):
+        part = which == index
+        if part.any():
+            bins.append(
+                {
+                    "from": float(edges[index]),
+                    "to": float(edges[index + 1]),
+                    "predicted": float(predicted[part].mean()),
+                    "actual": float(ended[part].mean()),
+                    "steps": int(part.sum()),
+                }
+            )
+    safe = np.clip(predicted, 1e-7, 1.0 - 1e-7)
+    return {
+        "bins": bins,
+        "expected_ends": float(predicted.sum()),
+        "actual_ends": int(ended.sum()),
+        "log_loss": float(-np.mean(ended * np.log(safe) + (1 - ended) * np.log(1 - safe))),
+        "log_loss_of_the_rate": _entropy(float(ended.mean())),
+    }
+
+
+def _entropy(rate: float) -> float:
+    """Log loss of always saying the base rate, nats."""
+    return float(-sum(share * np.log(share) for share in (rate, 1.0 - rate) if share > 0))
+
+
+def _latents(forecasts: Forecasts) -> dict[str, Any]:
+    quantiles = forecasts.quantiles
+    histogram, edges = np.histogram(quantiles, bins=QUANTILE_BINS, range=(0.0, 1.0))
+    shares = histogram / quantiles.size
+    gap = np.abs(np.cumsum(shares) - edges[1:]).max()
+    each = [np.histogram(column, bins=QUANTILE_BINS, range=(0.0, 1.0))[0] / len(column) for column in quantiles.T]
+    gaps = [float(np.abs(np.cumsum(column) - edges[1:]).max()) for column in each]
+    return {
+        "histogram": shares.tolist(),
+        "largest_gap": float(gap),
+        "largest_gap_of_a_latent": max(gaps),
+        "below_5_percent": float((quantiles < 0.05).mean()),
+        "above_95_percent": float((quantiles > 0.95).mean()),
+        "log_likelihood": float(forecasts.log_likelihood.mean()),
+    }
