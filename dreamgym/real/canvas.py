@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import pygame
 from gymnasium.envs.box2d import car_racing
 from numpy.typing import NDArray
 
-from dreamgym.real.track_polygons import DASHBOARD_TOP, SEEN
+from dreamgym.real.dashboard import BOARD, BOARD_HEIGHT, BOARD_TOP
+from dreamgym.real.track_polygons import SEEN
 
-__all__ = ["Canvas", "score_picture"]
+__all__ = ["Canvas"]
 
 _WINDOW = (car_racing.WINDOW_W, car_racing.WINDOW_H)
-_BOARD_HEIGHT = car_racing.WINDOW_H - DASHBOARD_TOP
-
-
-@lru_cache(maxsize=256)
-def score_picture(text: str) -> pygame.Surface:
-    """The score in white on black. Opening the font costs as much as drawing the track, hence the cache."""
-    pygame.font.init()
-    font = pygame.font.Font(pygame.font.get_default_font(), 42)
-    return font.render(text, True, (255, 255, 255), (0, 0, 0))
 
 
 class _Narrow:
@@ -30,8 +20,8 @@ class _Narrow:
 
     def __init__(self, width: int, like: pygame.Surface) -> None:
         self.whole = pygame.Surface((width, car_racing.WINDOW_H), 0, like)
-        self.road = pygame.Surface((width, DASHBOARD_TOP), 0, like)
-        self.board = self.whole.subsurface((0, DASHBOARD_TOP, width, _BOARD_HEIGHT))
+        self.road = pygame.Surface((width, BOARD_TOP), 0, like)
+        self.board = self.whole.subsurface((0, BOARD_TOP, width, BOARD_HEIGHT))
 
 
 class Canvas:
@@ -49,7 +39,7 @@ class Canvas:
         self.road = pygame.Surface(_WINDOW)
         self.board = pygame.Surface(_WINDOW)
         self._road_part = self.road.subsurface(SEEN)
-        self._board_part = self.board.subsurface((0, DASHBOARD_TOP, car_racing.WINDOW_W, _BOARD_HEIGHT))
+        self._board_part = self.board.subsurface(BOARD)
         self._narrow: dict[int, _Narrow] = {}
 
     def fits(self) -> bool:

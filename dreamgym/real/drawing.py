@@ -19,8 +19,9 @@ from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.envs.box2d.car_racing import CarRacing
 from pygame import gfxdraw
 
-from dreamgym.real.canvas import Canvas, score_picture
+from dreamgym.real.canvas import Canvas
 from dreamgym.real.car_sprite import CarSprite
+from dreamgym.real.dashboard import Gauges, draw_dashboard
 from dreamgym.real.track_polygons import SEEN, Camera, TrackPolygons, grass_patches, window_inside_playfield
 
 __all__ = ["ExactCarRacing"]
@@ -78,7 +79,10 @@ class ExactCarRacing(CarRacing):
 
     def _render(self, mode: str) -> Any:
         """Draw one picture: uint8 of shape (96, 96, 3) in mode "state_pixels", (400, 600, 3) in "rgb_array"."""
-        if _score_text is None or mode not in _SIZES or "t" not in self.__dict__ or self._bars_leave_dashboard():
+        if _score_text is None or mode not in _SIZES or "t" not in self.__dict__:
+            return super()._render(mode)
+        gauges = Gauges.of(self.car)
+        if not gauges.fit():
             return super()._render(mode)
         if self._canvas is None or not self._canvas.fits():
             self._canvas = Canvas()
@@ -86,12 +90,7 @@ class ExactCarRacing(CarRacing):
         self.surf = self._canvas.road
         self._draw_road(camera)
         self._draw_car(camera, skid_marks=mode == "rgb_array")
-        self.surf = self._canvas.board
-        self._render_indicators(car_racing.WINDOW_W, car_racing.WINDOW_H)  # type: ignore[no-untyped-call]
-        text = score_picture(_score_text(self.reward))
-        place = text.get_rect()
-        place.center = (60, car_racing.WINDOW_H - car_racing.WINDOW_H * 2.5 / 40.0)
-        self.surf.blit(text, place)
+        draw_dashboard(self._canvas.board, gauges, _score_text(self.reward))
         return self._canvas.picture(*_SIZES[mode])
 
     def _render_road(self, zoom: float, translation: tuple[float, float], angle: float) -> None:
@@ -100,12 +99,6 @@ class ExactCarRacing(CarRacing):
             super()._render_road(zoom, translation, angle)  # type: ignore[no-untyped-call]
         else:
             self._draw_road(Camera.looking(zoom, translation, angle))
-
-    def _bars_leave_dashboard(self) -> bool:
-        """Whether a bar of the dashboard may stand higher than the dashboard, as at absurd speeds."""
-        speed: float = self.car.hull.linearVelocity.length
-        spin: float = max(wheel.omega for wheel in self.car.wheels)
-        return max(0.02 * speed, 0.01 * spin) > 3.9
 
     def _camera(self) -> Camera:
         """The view of this moment, in Gymnasium's arithmetic."""

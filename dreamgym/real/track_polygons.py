@@ -12,19 +12,17 @@ import pygame
 from gymnasium.envs.box2d import car_racing
 from numpy.typing import NDArray
 
-__all__ = ["DASHBOARD_TOP", "SEEN", "Camera", "TrackPolygons", "grass_patches", "window_inside_playfield"]
+from dreamgym.real.dashboard import BOARD_HEIGHT, BOARD_TOP
 
-DASHBOARD_TOP = car_racing.WINDOW_H - 5 * car_racing.WINDOW_H // 40
-"""First row of the dashboard, which hides everything drawn below it; pixels of the 1000x800 picture."""
-_HIDDEN = car_racing.WINDOW_H - DASHBOARD_TOP
-"""Rows at the lower end of the unflipped y axis that end up behind the dashboard."""
-SEEN = (0, _HIDDEN, car_racing.WINDOW_W, DASHBOARD_TOP)
-"""What is seen of the road, as left, lower end, width and height on the unflipped y axis."""
+__all__ = ["SEEN", "Camera", "TrackPolygons", "grass_patches", "window_inside_playfield"]
+
+SEEN = (0, BOARD_HEIGHT, car_racing.WINDOW_W, BOARD_TOP)
+"""What is seen of the road, as left, lower end, width and height with y upwards; the rest is dashboard."""
 _SLACK = 6.0
 """How far the view may move, in world units, before its surroundings are looked up again."""
 _SIZE = np.array((car_racing.WINDOW_W, car_racing.WINDOW_H)).reshape(2, 1, 1)
 # Nothing drawn reaches beyond a polygon's corners, but for anti-aliased lines, which reach one row further up.
-_LOWEST = np.array(((0,), (_HIDDEN - 1,)))
+_LOWEST = np.array(((0,), (BOARD_HEIGHT - 1,)))
 _HIGHEST = np.array(((car_racing.WINDOW_W,), (car_racing.WINDOW_H,)))
 
 
@@ -120,8 +118,8 @@ class TrackPolygons:
 
     def _look_around(self, camera: Camera) -> None:
         """Note the polygons near a circle around the visible part of the window, unless it has hardly moved."""
-        half_w, half_h = car_racing.WINDOW_W / 2, DASHBOARD_TOP / 2
-        x, y = camera.to_world(half_w, _HIDDEN + half_h)
+        half_w, half_h = car_racing.WINDOW_W / 2, BOARD_TOP / 2
+        x, y = camera.to_world(half_w, BOARD_HEIGHT + half_h)
         seen_x, seen_y, seen_zoom = self._seen_from
         if seen_zoom == camera.zoom and math.hypot(x - seen_x, y - seen_y) < _SLACK:
             return
