@@ -12,7 +12,9 @@ __all__ = ["has_rows", "info_rows", "split_rows"]
 
 def has_rows(value: Any, num_envs: int) -> bool:
     """Whether a value is an array or a tensor with a row for each environment."""
-    shape: tuple[int, ...] = getattr(value, "shape", ())
+    if not hasattr(value, "__array__"):  # a space has a shape, too
+        return False
+    shape = np.shape(value)
     return len(shape) > 0 and shape[0] == num_envs
 
 

@@ -1,0 +1,327 @@
+"""The vector environments as Stable-Baselines3 takes them, against its own DummyVecEnv."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from fake_racing import FakeRacing
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import RescaleAction
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
+
+from dreamgym.errors import ActionError, ConfigError
+from dreamgym.world_model import WorldModel
+
+pytest.importorskip("stable_baselines3")
+
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.env_checker import check_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor, VecNormalize
+
+from dreamgym.wrappers import SB3VecEnv
+
+DREAM, REAL = "dreamgym:DreamCarRacing-v0", "dreamgym:LatentCarRacing-v0"
+COUNT = 3
+GAS = np.tile(np.array([0.1, 0.7, 0.0], np.float32), (COUNT, 1))
+
+Make = Callable[..., SB3VecEnv]
+
+
+@pytest.fixture
+def dream(toy_world_model: WorldModel) -> Make:
+    """Dreams of at most five steps."""
+    return partial(SB3VecEnv, DREAM, num_envs=COUNT, world_model=toy_world_model, max_episode_steps=5)
+
+
+def fakes(**kwargs: Any) -> SyncVectorEnv:
+    return SyncVectorEnv([partial(FakeRacing, **kwargs)] * COUNT, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def actions_of(steps: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform([-1, 0, 0], [1, 1, 1], (steps, COUNT, 3)).astype(np.float32)
+
+
+def assert_same_infos(infos: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
+    for info, other in zip(infos, wanted, strict=True):
+        assert info.keys() == other.keys()
+        for key, value in info.items():
+            assert type(value) is type(other[key])
+            assert np.array_equal(value, other[key])
+
+
+def test_it_behaves_as_dummy_vec_env(toy_world_model: WorldModel) -> None:
+    make = partial(gym.make, DREAM, world_model=toy_world_model, max_episode_steps=5)
+    theirs = DummyVecEnv([make] * COUNT)
+    ours = SB3VecEnv(DREAM, num_envs=COUNT, world_model=toy_world_model, max_episode_steps=5)
+    for venv in (theirs, ours):
+        venv.seed(3)
+    assert np.array_equal(ours.reset(), theirs.reset())
+    assert_same_infos(ours.reset_infos, theirs.reset_infos)
+    ended = 0
+    for actions in actions_of(40):
+        observations, rewards, dones, infos = ours.step(actions)
+        wanted = theirs.step(actions)
+        for value, other in zip((observations, rewards, dones), wanted, strict=False):
+            assert value.dtype == other.dtype
+            assert np.array_equal(value, other)
+        assert_same_infos(infos, wanted[3])
+        assert_same_infos(ours.reset_infos, theirs.reset_infos)
+        ended += dones.sum()
+    assert ended >= 8 * COUNT
+
+
+def test_terminated_episodes_are_not_truncated() -> None:
+    venv = SB3VecEnv(fakes(length=2))
+    assert venv.num_envs == COUNT
+    venv.reset()
+    assert not any(info["TimeLimit.truncated"] for info in venv.step(GAS)[3])
+    _, _, dones, infos = venv.step(GAS)
+    assert dones.all()
+    for info in infos:
+        assert info["TimeLimit.truncated"] is False
+        assert info["left"] == 0
+        assert info["terminal_observation"].shape == (96, 96, 3)
+    assert [info["left"] for info in venv.reset_infos] == [2] * COUNT
+
+
+def test_truncated_episodes_say_so(dream: Make) -> None:
+    venv = dream(max_episode_steps=1)
+    venv.reset()
+    infos = venv.step(GAS)[3]
+    for info in infos:
+        assert info["TimeLimit.truncated"] is not info.get("lap_finished", None) is None
+        assert venv.observation_space.contains(info["terminal_observation"])
+
+
+def test_what_is_handed_out_are_copies(dream: Make) -> None:
+    venvs = [dream(), dream()]
+    for venv in venvs:
+        venv.seed(1)
+    handed = [venvs[0].reset()]
+    assert np.array_equal(handed[0], venvs[1].reset())
+    for actions in actions_of(12):
+        for value in handed:
+            value[...] = 0
+        observations, rewards, dones, infos = venvs[0].step(actions)
+        wanted = venvs[1].step(actions.copy())
+        assert np.array_equal(observations, wanted[0])
+        assert np.array_equal(rewards, wanted[1])
+        assert np.array_equal(dones, wanted[2])
+        handed = [observations, rewards, dones, *(i["terminal_observation"] for i in infos if len(i) > 4), actions]
+
+
+def test_floats_outside_the_space_are_clipped_and_nan_is_not(dream: Make) -> None:
+    venv, other = dream(), dream()
+    for each in (venv, other):
+        each.seed(1)
+        each.reset()
+    wild = GAS * 9 - 3
+    low, high = venv.action_space.low, venv.action_space.high
+    assert np.array_equal(venv.step(wild)[0], other.step(np.clip(wild, low, high))[0])
+    with pytest.raises(ActionError):
+        venv.step(np.full((COUNT, 3), np.nan, np.float32))
+
+
+def test_rescaled_actions_are_those_of_rescale_action(toy_world_model: WorldModel, dream: Make) -> None:
+    venv = dream(rescale_actions=True)
+    assert venv.action_space == Box(-1.0, 1.0, (3,), np.float32)
+    single = RescaleAction(gym.make(DREAM, world_model=toy_world_model), -1, 1)  # type: ignore[arg-type]
+    assert single.action_space == venv.action_space
+    venv.seed(1)
+    venv.reset()
+    single.reset(seed=1)
+    for action in np.random.default_rng(0).uniform(-1, 1, (4, 3)).astype(np.float32):
+        wanted = single.step(action)[0]
+        assert np.allclose(venv.step(np.tile(action, (COUNT, 1)))[0][0], wanted, atol=1e-5)
+    fake = SB3VecEnv(fakes(), rescale_actions=True)
+    fake.reset()
+    fake.step(np.array([[-1, -1, -1], [0, 0, 0], [1, 1, 5]], np.float32))
+    executed = [env.executed[0].tolist() for env in fake.env.envs]  # type: ignore[attr-defined]
+    assert executed == [[-1, 0, 0], [0, 0.5, 0.5], [1, 1, 1]]
+
+
+def test_discrete_actions(dream: Make) -> None:
+    venv = dream(continuous=False)
+    assert venv.action_space.n == 5
+    venv.reset()
+    venv.step(np.array([0, 3, 4]))
+    with pytest.raises(ConfigError, match="rescale_actions expected a bounded Box"):
+        dream(continuous=False, rescale_actions=True)
+
+
+def test_seeds_and_options_hold_for_one_reset(dream: Make) -> None:
+    venv = dream()
+    assert venv.seed(4) == [4, 5, 6]
+    venv.set_options({"temperature": 1.5})
+    first = venv.reset()
+    assert venv.get_attr("temperature") == [1.5] * COUNT
+    second = venv.reset()
+    assert venv.get_attr("temperature") == [1.0] * COUNT
+    assert not np.array_equal(first, second)
+    venv.seed(4)
+    assert np.array_equal(venv.reset(), first)
+    venv.set_options([{"temperature": 1.0}, {}, {}])
+    with pytest.raises(ConfigError, match="same reset options"):
+        venv.reset()
+
+
+def test_attributes_of_a_native_vector_environment(dream: Make) -> None:
+    venv = dream()
+    assert venv.get_attr("obs_type", indices=1) == ["features"]
+    assert venv.get_attr("action_space") == [venv.action_space] * COUNT
+    venv.set_attr("temperature", 1.25)
+    assert venv.get_attr("temperature") == [1.25] * COUNT
+    venv.set_attr("temperature", 0.75, indices=[0, 2])
+    assert venv.get_attr("temperature") == [0.75, 1.25, 0.75]
+    assert venv.get_attr("temperature", indices=[1]) == [1.25]
+    with pytest.raises(ConfigError, match="one for all"):
+        venv.set_attr("obs_type", "rgb", indices=0)
+    assert not venv.has_attr("wheels")
+    for ask in (partial(venv.get_attr, "wheels"), partial(venv.set_attr, "wheels", 4), partial(venv.env_method, "go")):
+        with pytest.raises(AttributeError, match=r"wheels|go"):
+            ask()
+
+
+def test_methods_and_wrappers(dream: Make, toy_world_model: WorldModel) -> None:
+    venv = dream(render_mode="rgb_array")
+    venv.reset()
+    assert [picture.shape for picture in venv.env_method("render")] == [(560, 640, 3)] * COUNT
+    assert len(venv.env_method("get_state")) == COUNT
+    with pytest.raises(ConfigError, match="expected indices=None"):
+        venv.env_method("render", indices=0)
+    assert venv.env_is_wrapped(RecordEpisodeStatistics) == [False] * COUNT
+    around = SB3VecEnv(RecordEpisodeStatistics(dream().env))
+    assert around.env_is_wrapped(RecordEpisodeStatistics, indices=[0]) == [True]
+    around.set_attr("temperature", 2.0)
+    assert around.get_attr("temperature") == [2.0] * COUNT
+
+
+def test_environments_inside_are_reached() -> None:
+    venv = SB3VecEnv(fakes())
+    venv.reset()
+    assert venv.get_attr("executed") == [[], [], []]
+    venv.set_attr("executed", ["x"], indices=1)
+    assert venv.get_attr("executed") == [[], ["x"], []]
+    assert len(venv.env_method("_frame")) == COUNT
+
+
+def test_pictures(dream: Make) -> None:
+    venv = dream(render_mode="rgb_array")
+    venv.reset()
+    assert venv.render_mode == "rgb_array"
+    assert venv.metadata["render_fps"] == 50
+    pictures = venv.get_images()
+    assert [picture.shape for picture in pictures] == [(560, 640, 3)] * COUNT
+    assert venv.render().shape == (2 * 560, 2 * 640, 3)
+    blind = dream()
+    blind.reset()
+    with pytest.warns(UserWarning, match="rgb_array"):
+        assert blind.get_images() == [None] * COUNT
+
+
+def test_wrong_vector_environments_are_refused(toy_world_model: WorldModel) -> None:
+    make = partial(gym.make_vec, DREAM, num_envs=COUNT, world_model=toy_world_model)
+    for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.DISABLED):
+        with pytest.raises(ConfigError, match=rf"SAME_STEP; got {mode}"):
+            SB3VecEnv(make(autoreset_mode=mode))
+    same = make(autoreset_mode=AutoresetMode.SAME_STEP)
+    assert SB3VecEnv(same, num_envs=COUNT).env is same
+    for kwargs in ({"num_envs": COUNT + 1}, {"temperature": 1.0}):
+        with pytest.raises(ConfigError, match="made already"):
+            SB3VecEnv(same, **kwargs)
+    with pytest.raises(ConfigError, match="one array"):
+        SB3VecEnv(gym.make_vec("Blackjack-v1", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}))
+
+
+def test_stable_baselines_wrappers_work_on_top(dream: Make) -> None:
+    venv = VecNormalize(VecFrameStack(VecMonitor(dream()), 2))
+    assert venv.reset().shape == (COUNT, 40)
+    episodes = []
+    for actions in actions_of(12):
+        observations, _, _, infos = venv.step(actions)
+        assert observations.shape == (COUNT, 40)
+        for info in infos:
+            if "episode" in info:
+                episodes.append(info["episode"]["l"])
+                assert info["terminal_observation"].shape == (40,)
+    assert len(episodes) >= 2 * COUNT
+    assert max(episodes) == 5
+
+
+@pytest.mark.parametrize("env_id", [DREAM, REAL])
+def test_stable_baselines_checker(toy_world_model: WorldModel, env_id: str) -> None:
+    with pytest.warns(UserWarning, match="symmetric and normalized") as caught:
+        check_env(gym.make(env_id, world_model=toy_world_model).unwrapped)
+    messages = [str(warning.message) for warning in caught if warning.category is not DeprecationWarning]  # of SWIG
+    assert len(messages) == 1
+
+
+def test_a_policy_of_the_dream_runs_unchanged_in_reality(
+    dream: Make, toy_world_model: WorldModel, tmp_path: Path
+) -> None:
+    model = PPO("MlpPolicy", VecMonitor(dream()), n_steps=8, batch_size=8, n_epochs=1, device="cpu", seed=0)
+    model.learn(2 * 8 * COUNT)
+    assert model.ep_info_buffer
+    mean, _ = evaluate_policy(model, VecMonitor(dream()), n_eval_episodes=4)
+    assert np.isfinite(mean)
+    model.save(tmp_path / "policy.zip")
+    real = gym.make(REAL, world_model=toy_world_model)
+    loaded = PPO.load(tmp_path / "policy.zip", env=real, device="cpu")
+    observation, _ = real.reset(seed=1)
+    action, _ = loaded.predict(observation, deterministic=True)
+    assert real.action_space.contains(action)
+    assert np.array_equal(action, model.predict(observation, deterministic=True)[0])
+    real.step(action)
+    real.close()
+
+
+def test_a_rescaled_policy_runs_in_rescaled_reality(dream: Make, toy_world_model: WorldModel, tmp_path: Path) -> None:
+    venv = VecMonitor(dream(rescale_actions=True))
+    model = SAC("MlpPolicy", venv, learning_starts=6, buffer_size=100, batch_size=4, device="cpu", seed=0)
+    model.learn(5 * COUNT)
+    model.save(tmp_path / "policy.zip")
+    real = RescaleAction(gym.make(REAL, world_model=toy_world_model), -1, 1)  # type: ignore[arg-type]
+    loaded = SAC.load(tmp_path / "policy.zip", env=real, device="cpu")
+    observation, _ = real.reset(seed=1)
+    real.step(loaded.predict(observation)[0])
+    real.close()
+
+
+def test_pictures_are_images_to_stable_baselines(dream: Make) -> None:
+    model = PPO("CnnPolicy", dream(obs_type="rgb"), n_steps=2, batch_size=6, n_epochs=1, device="cpu")
+    assert model.observation_space.shape == (3, 64, 64)
+    model.learn(2 * COUNT)
+
+
+def test_reality_as_a_vec_env(toy_world_model: WorldModel) -> None:
+    venv = SB3VecEnv(REAL, num_envs=2, world_model=toy_world_model, max_episode_steps=2, exact_drawing=True)
+    venv.seed(1)
+    assert venv.reset().shape == (2, 20)
+    venv.step(GAS[:2])
+    _, _, dones, infos = venv.step(GAS[:2])
+    assert dones.all()
+    assert all(info["TimeLimit.truncated"] for info in infos)
+    assert len(venv.get_attr("track")) == 2
+    venv.close()
+
+
+def test_stable_baselines_is_imported_late() -> None:
+    code = (
+        "import sys, dreamgym.wrappers as w; print('torch' in sys.modules, end=' ')\n"
+        "w.LatentObservation; print('stable_baselines3' in sys.modules, end=' ')\n"
+        "sys.modules['stable_baselines3'] = None\n"
+        "try: w.SB3VecEnv\nexcept ImportError as error: print(type(error).__name__, error)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.startswith("False False InstallationError")
+    assert "pip install 'dreamgym[sb3]'" in finished.stdout
