@@ -49,7 +49,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final = {
-    "collect": Command("CollectConfig", "dreamgym.real.collect", "record frames of the real world"),
+    "collect": Command("CollectConfig", "dreamgym.recording", "record frames of the real world"),
     "train vision": Command("VisionConfig", "dreamgym.vision.train", "train V on recorded frames"),
     "train memory": Command("MemoryConfig", "dreamgym.memory.train", "train M on V's latents"),
     "train all": Command("PipelineConfig", "dreamgym.pipeline", "from nothing to V, M, dream and driver, resumable"),

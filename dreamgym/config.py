@@ -36,9 +36,22 @@ class CollectConfig:
     frames: int = 300_000
     """How many frames to record, about."""
     mix: dict[str, float] = field(
-        default_factory=lambda: {"follower": 0.45, "wild_follower": 0.4, "smooth_random": 0.1, "random_agent": 0.05}
+        default_factory=lambda: {
+            "follower": 0.3,
+            "wild_follower": 0.3,
+            "reckless_follower": 0.15,
+            "jittery_follower": 0.1,
+            "smooth_random": 0.1,
+            "random_agent": 0.05,
+            "controller": 0.0,
+            "disturbed_controller": 0.0,
+        }
     )
-    """Share of the frames that each driver records."""
+    """Share of the episodes that each driver records."""
+    controller: Path | None = None
+    """A controller's file, for the drivers ``controller`` and ``disturbed_controller``."""
+    world_model: Path | None = None
+    """The bundle that the controller sees through; the package's own when not given."""
     workers: int = 2
     """Processes recording at once."""
     seed: int = 0
@@ -196,7 +209,7 @@ class EvaluateConfig:
 class FidelityConfig:
     """Measure how far the dream and reality agree."""
 
-    out: Path
+    out: Path = Path("runs/fidelity")
     """Folder for the report and plots."""
     world_model: Path | None = None
     episodes: int = 8

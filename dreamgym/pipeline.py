@@ -9,7 +9,6 @@ again skips what is done. A round evolves C in the dream, drives in reality with
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from dataclasses import dataclass
@@ -31,10 +30,10 @@ from dreamgym.config import (
 )
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
-from dreamgym.controller_driver import ControllerDriver
 from dreamgym.evaluate import evaluate_dream, evaluate_real
 from dreamgym.memory.train import train_memory
 from dreamgym.real.collect import collect
+from dreamgym.recording import controller_drivers
 from dreamgym.seeds import FIDELITY_SEEDS, VALIDATION_SEEDS
 from dreamgym.training import choose_device
 from dreamgym.vision.encode import encode_episodes
@@ -142,11 +141,6 @@ def vision_config(config: PipelineConfig) -> VisionConfig:
 def collect_drives(config: PipelineConfig, this: Round) -> Path:
     """Record real drives of the controller of the round before: as it is, and disturbed in weights and actions."""
     before = Round(this.run, this.number - 1)
-    driver = functools.partial(ControllerDriver, before.world, before.controller)
-    factories = {
-        "controller": functools.partial(driver, action_noise=(0.0, 0.05, 0.15)),
-        "disturbed_controller": functools.partial(driver, weight_noise=0.1, action_noise=(0.0, 0.05, 0.15, 0.3)),
-    }
     return collect(
         CollectConfig(
             out=config.out / "episodes" / this.drives,
@@ -156,8 +150,10 @@ def collect_drives(config: PipelineConfig, this: Round) -> Path:
             seed=config.seed + this.number,
             lengths=(500, 1000),
             patience=120,
+            controller=before.controller,
+            world_model=before.world,
         ),
-        factories,
+        controller_drivers(before.world, before.controller),
     )
 
 

@@ -32,6 +32,7 @@ LAYERS = (
     {"dream"},
     {"encoder"},
     {"controller_driver"},
+    {"recording"},
     {"wrappers"},
     {"evaluate", "fidelity"},
     {"pipeline", "demo", "play"},

@@ -1,4 +1,4 @@
-"""Recording real drives: ``dreamgym collect``.
+"""Recording real drives, in worker processes.
 
 Episode i of a collection is a pure function of the configuration and i (its track, driver, length and every random
 choice), so workers share nothing and a collection that was cut off goes on where it stopped.
@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -29,7 +28,7 @@ from dreamgym.real.preprocess import preprocess
 from dreamgym.real.world import make_real, recorded_versions
 from dreamgym.seeds import COLLECTION_SEEDS, refuse_test_seeds
 
-__all__ = ["DriverFactory", "collect", "drive", "plan", "run"]
+__all__ = ["DriverFactory", "collect", "drive", "plan"]
 
 DriverFactory = Callable[[], Driver]
 _EPISODES_A_SEED = 1_000_000
@@ -150,7 +149,7 @@ def collect(config: CollectConfig, factories: Mapping[str, DriverFactory] | None
         WorkerError: a worker process died.
     """
     known = {**DRIVERS, **(factories or {})}
-    unknown = sorted(set(config.mix) - set(known))
+    unknown = sorted({name for name, share in config.mix.items() if share > 0} - set(known))
     if unknown:
         raise ConfigError(f"mix: unknown drivers {unknown}; there are {sorted(known)}")
     claim_folder(config.out, config, may_differ=("workers",))
@@ -196,11 +195,3 @@ def _record_all(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def run(config: CollectConfig) -> None:
-    """The command ``dreamgym collect``."""
-    started = time.monotonic()
-    collect(config)
-    shards = episode_paths(config.out)
-    print(f"{len(shards)} episodes in {config.out} ({time.monotonic() - started:.0f} s)")
