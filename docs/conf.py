@@ -1,0 +1,82 @@
+"""Sphinx configuration: ``sphinx-build -W docs docs/_build`` from the repository's root, with the extra ``docs``."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+os.environ["COLUMNS"] = "110"  # the width of the commands' help
+os.environ["NO_COLOR"] = "1"
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+import dreamgym
+from dreamgym import cli
+
+project = "dreamgym"
+author = "dreamgym authors"
+project_copyright = author
+release = version = dreamgym.__version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["_build", "examples"]
+html_theme = "furo"
+html_title = "dreamgym"
+html_static_path = ["_static"]
+
+nb_execution_mode = "off"
+myst_heading_anchors = 3
+autodoc_typehints = "none"  # signatures would be wider than the page; docstrings say shapes and types
+autodoc_member_order = "bysource"
+napoleon_numpy_docstring = False
+
+
+def docstring(path: str) -> str:
+    """The docstring of ``module:Class``, Markdown with a few of Sphinx's roles in it."""
+    module, name = path.split(":")
+    text = inspect.cleandoc(getattr(import_module(module), name).__doc__)
+    text = re.sub(r":(class|meth|func|mod):`", r"{py:\1}`", text)
+    text = re.sub(r"``([^`\n]+)``", r"`\1`", text)
+    return re.sub(r"\s*# doctest: \+\w+", "", text)
+
+
+def command_help(name: str) -> str:
+    """What ``dreamgym NAME --help`` prints, as a block."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        cli.main([*name.split(), "--help"])
+    body = "\n".join(line.rstrip() for line in output.getvalue().splitlines())
+    return f"```text\n{body}\n```"
+
+
+def all_commands(_: str) -> str:
+    """A section for each command."""
+    return "\n\n".join(
+        f"## dreamgym {name}\n\n{command.summary.capitalize()}.\n\n{command_help(name)}"
+        for name, command in cli.COMMANDS.items()
+    )
+
+
+GENERATED: dict[str, Callable[[str], str]] = {"docstring": docstring, "commands": all_commands}
+
+
+def fill_in(app: Any, name: str, source: list[str]) -> None:
+    """Replace ``<!-- docstring: module:Class -->`` and ``<!-- commands: all -->`` by what the code says."""
+    pattern = re.compile(rf"<!-- ({'|'.join(GENERATED)}): (\S+) -->")
+    source[0] = pattern.sub(lambda match: GENERATED[match[1]](match[2]), source[0])
+
+
+def shorten(app: Any, kind: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """An environment's docstring is Markdown and a page of its own; the API page points to it."""
+    if lines and lines[0].startswith("## "):
+        lines[:] = ["Its manual is :doc:`a page of its own <environment>`.", ""]
+
+
+def setup(app: Any) -> None:
+    app.connect("source-read", fill_in)
+    app.connect("autodoc-process-docstring", shorten)

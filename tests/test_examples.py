@@ -1,0 +1,67 @@
+"""The examples of docs/ run as they stand, for a few steps, on an untrained world model."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+
+RUNS = {
+    "sb3_ppo.py": ("--steps 64 --num-envs 8 --episodes 0", "stable_baselines3"),
+    "sb3_sac.py": ("--steps 40 --num-envs 4 --buffer 100 --episodes 0", "stable_baselines3"),
+    "sb3_recurrent_ppo.py": ("--steps 16 --num-envs 4 --obs-type latent --episodes 0", "sb3_contrib"),
+    "sb3_cnn_ppo.py": ("--steps 8 --num-envs 2 --episodes 0", "stable_baselines3"),
+    "cleanrl_ppo.py": ("--total-timesteps 64 --num-envs 4 --num-steps 16", "torch"),
+    "torchrl_collector.py": ("--frames 64 --frames-per-batch 32 --num-envs 4", "torchrl"),
+}
+MADE = {
+    "sb3_ppo.py": "runs/sb3-ppo/model.zip",
+    "sb3_sac.py": "sb3_sac.zip",
+    "sb3_recurrent_ppo.py": "sb3_recurrent_ppo.zip",
+    "sb3_cnn_ppo.py": "sb3_cnn_ppo.zip",
+    "cleanrl_ppo.py": "cleanrl_ppo.pt",
+}
+
+
+def run_example(name: str, arguments: str, bundle: Path, folder: Path) -> str:
+    """What a script prints; it must end well."""
+    command = [sys.executable, str(EXAMPLES / name), *arguments.split(), "--world-model", str(bundle)]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
+    finished = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_runs(name: str, toy_bundle: Path, tmp_path: Path) -> None:
+    arguments, library = RUNS[name]
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    printed = run_example(name, arguments, toy_bundle, tmp_path)
+    if name in MADE:
+        assert (tmp_path / MADE[name]).stat().st_size > 0
+    else:
+        assert "frames=64 shape=(4, 8)" in printed
+
+
+@pytest.mark.slow
+def test_sb3_ppo_drives_real_tracks(toy_bundle: Path, tmp_path: Path) -> None:
+    if find_spec("stable_baselines3") is None:
+        pytest.skip("stable_baselines3 is not installed")
+    run_example("sb3_ppo.py", "--steps 64 --num-envs 8 --episodes 0", toy_bundle, tmp_path)
+    arguments = "--load runs/sb3-ppo/model.zip --episodes 1"
+    assert "tracks 10000..10000: " in run_example("sb3_ppo.py", arguments, toy_bundle, tmp_path)
+    assert (tmp_path / "runs/sb3-ppo/validation.json").is_file()
+
+
+def test_every_example_is_on_the_compatibility_page() -> None:
+    page = (EXAMPLES.parent / "compatibility.md").read_text(encoding="utf-8")
+    missing = [path.name for path in EXAMPLES.iterdir() if path.is_file() and path.name not in page]
+    assert not missing
