@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.spaces import Box
@@ -22,7 +22,13 @@ __all__ = ["VectorLatentObservation"]
 StepReturn = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
 
 
-class VectorLatentObservation(VectorWrapper[NDArray[Any], Any, NDArray[np.uint8], Any, NDArray[Any]]):
+if TYPE_CHECKING:
+    _Base = VectorWrapper[NDArray[Any], Any, NDArray[np.uint8], Any, NDArray[Any]]
+else:
+    _Base = VectorWrapper  # generic at run time only in later versions of Gymnasium
+
+
+class VectorLatentObservation(_Base):
     """Shows a batch of CarRacing-v3 through V and M; see :class:`~dreamgym.wrappers.LatentObservation`.
 
     All frames are encoded at once. Environment i gives, to the bit, what a single one with its seed gives alone. h
