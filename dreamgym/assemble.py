@@ -19,7 +19,7 @@ from dreamgym.vision.encode import LatentEpisode, read_latents
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import LATENT_LIMIT, StartBank, WorldModel
 
-__all__ = ["assemble", "start_bank"]
+__all__ = ["assemble", "hard_moments", "start_bank"]
 
 BURN_IN = 30
 """Real frames that a context's hidden state is made from, so that it holds speed and slip."""
@@ -34,8 +34,13 @@ def start_bank(
     anywhere: int,
     latent_noise: float,
     seed: int,
+    hard_share: float = 0.0,
+    own_drives: list[LatentEpisode] | None = None,
 ) -> StartBank:
     """Real start states: first frames of episodes, and contexts from within them.
+
+    Hard contexts are moments of up to a second and a half before a drive went wrong. A dream that begins there has the
+    real corner ahead at the real speed, where one that begins at the line meets only corners of M's own invention.
 
     Args:
         memory: M, whose hidden states these are.
@@ -44,6 +49,8 @@ def start_bank(
         anywhere: how many contexts, each burnt in over the last ``BURN_IN`` real frames.
         latent_noise: share of the posterior's noise in the latents.
         seed: decides the choice and the noise.
+        hard_share: share of the contexts that are hard ones, where there are any.
+        own_drives: the controllers' own episodes, where hard contexts are looked for; ``episodes`` when None.
     """
     rng = np.random.default_rng([seed, 11])
     long_enough = [episode for episode in episodes if len(episode) > BURN_IN]
@@ -58,10 +65,14 @@ def start_bank(
 
     firsts = [latents(episodes[index], 0, 1)[0] for index in rng.integers(len(episodes), size=at_line)]
     shares = np.array([len(episode) - BURN_IN for episode in long_enough], float)
+    chosen = rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum())
+    moments = [(long_enough[index], int(rng.integers(BURN_IN, len(long_enough[index])))) for index in chosen]
+    hard = [(episode, now) for episode in own_drives or long_enough for now in hard_moments(episode)]
+    if hard:
+        for place in range(round(hard_share * anywhere)):
+            moments[place] = hard[rng.integers(len(hard))]
     contexts, actions, progress = [], [], []
-    for index in rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum()):
-        episode = long_enough[index]
-        now = int(rng.integers(BURN_IN, len(episode)))
+    for episode, now in moments:
         contexts.append(latents(episode, now - BURN_IN, now + 1))
         actions.append(torch.from_numpy(episode.actions[now - BURN_IN : now]))
         progress.append(min(float(episode.progress[:now].sum()) / episode.lap_units, 1.0))
@@ -77,6 +88,18 @@ def start_bank(
     )
 
 
+def hard_moments(episode: LatentEpisode) -> list[int]:
+    """Frames at which a drive still makes progress that soon ends: 4 units or more in the last 30 frames, and at most
+    3 in all from the 20th to the 80th frame ahead.
+    """
+    total = np.concatenate([[0.0], np.cumsum(episode.progress)])
+    now = np.arange(BURN_IN, len(episode) - 80)
+    ended = total[now + 80] - total[now + 20] <= 3
+    moving = total[now] - total[now - 30] >= 4
+    found: list[int] = now[ended & moving].tolist()
+    return found
+
+
 def assemble(
     out: Path,
     *,
@@ -88,6 +111,7 @@ def assemble(
     latent_noise: float = 1.0,
     at_line: int = 256,
     anywhere: int = 1024,
+    hard_share: float = 0.5,
     seed: int = 0,
     card: dict[str, Any] | None = None,
 ) -> WorldModel:
@@ -97,12 +121,13 @@ def assemble(
         out: its folder.
         vision: V's weights.
         memory: M's weights.
-        latents: folders of encoded episodes, for the start states.
+        latents: folders of encoded episodes, for the start states; the first is the scripted drivers'.
         controller: a controller's file.
         temperature: the card's.
         latent_noise: share of the posterior's noise that M was trained with.
         at_line: true starts in the bank.
         anywhere: contexts in the bank.
+        hard_share: share of the contexts from moments before a drive went wrong; see :func:`start_bank`.
         seed: of the bank.
         card: further entries: config, data, losses, scores.
 
@@ -115,7 +140,16 @@ def assemble(
     episodes = read_latents(*latents)
     if not episodes:
         raise ConfigError("latents: expected folders with encoded episodes, found none in them")
-    bank = start_bank(rnn, episodes, at_line=at_line, anywhere=anywhere, latent_noise=latent_noise, seed=seed)
+    bank = start_bank(
+        rnn,
+        episodes,
+        at_line=at_line,
+        anywhere=anywhere,
+        latent_noise=latent_noise,
+        hard_share=hard_share,
+        own_drives=read_latents(*latents[1:]),
+        seed=seed,
+    )
     frames = sum(len(episode) for episode in episodes)
     entries: dict[str, Any] = {
         "temperature": temperature,
