@@ -29,6 +29,8 @@ html_theme = "furo"
 html_title = "dreamgym"
 html_static_path = ["_static"]
 
+suppress_warnings = ["toc.empty_glob"]
+
 nb_execution_mode = "off"
 myst_heading_anchors = 3
 autodoc_typehints = "none"  # signatures would be wider than the page; docstrings say shapes and types
@@ -57,7 +59,7 @@ def command_help(name: str) -> str:
 def all_commands(_: str) -> str:
     """A section for each command."""
     return "\n\n".join(
-        f"## dreamgym {name}\n\n{command.summary.capitalize()}.\n\n{command_help(name)}"
+        f"## dreamgym {name}\n\n{command.summary[0].upper()}{command.summary[1:]}.\n\n{command_help(name)}"
         for name, command in cli.COMMANDS.items()
     )
 
@@ -71,12 +73,13 @@ def fill_in(app: Any, name: str, source: list[str]) -> None:
     source[0] = pattern.sub(lambda match: GENERATED[match[1]](match[2]), source[0])
 
 
-def shorten(app: Any, kind: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """An environment's docstring is Markdown and a page of its own; the API page points to it."""
+def mend(app: Any, kind: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Point to the page of an environment, whose docstring is Markdown; and let ``|z|`` be an absolute value."""
     if lines and lines[0].startswith("## "):
-        lines[:] = ["Its manual is :doc:`a page of its own <environment>`.", ""]
+        lines[:] = ["Its manual is a page of its own: :doc:`environment`, :doc:`real_environment`.", ""]
+    lines[:] = [re.sub(r"\|([a-z])\|", r"\|\1\|", line) for line in lines]
 
 
 def setup(app: Any) -> None:
     app.connect("source-read", fill_in)
-    app.connect("autodoc-process-docstring", shorten)
+    app.connect("autodoc-process-docstring", mend)
