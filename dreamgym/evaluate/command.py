@@ -24,7 +24,7 @@ from dreamgym.real.world import recorded_versions
 from dreamgym.seeds import TEST_SEEDS
 from dreamgym.world_model import WorldModel, locate
 
-__all__ = ["format_table", "provenance", "run"]
+__all__ = ["columns", "format_table", "provenance", "run"]
 
 _KIND: Final = "dreamgym evaluate"
 

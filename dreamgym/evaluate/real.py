@@ -34,6 +34,8 @@ class RealStep(NamedTuple):
     action: NDArray[np.float32]
     """As executed, (3,)."""
     reward: float
+    picture: NDArray[np.uint8] | None
+    """As people see it, uint8 (400, 600, 3), where pictures were asked for."""
 
 
 def drive_real(
@@ -45,6 +47,7 @@ def drive_real(
     exact_drawing: bool = True,
     max_episode_steps: int = 1000,
     on_step: Callable[[RealStep], None] | None = None,
+    pictures: bool = False,
 ) -> EpisodeScore:
     """Drive one real track in this process.
 
@@ -59,11 +62,13 @@ def drive_real(
         exact_drawing: draw with the exact fast drawing; False for Gymnasium's own.
         max_episode_steps: the time limit.
         on_step: called after each step.
+        pictures: draw for people as well, at every step.
 
     Raises:
         ActionError: the policy's action is of the wrong shape, not finite or out of range.
     """
-    env = make_real(exact=exact_drawing, max_episode_steps=max_episode_steps)
+    render_mode = "rgb_array" if pictures else None
+    env = make_real(exact=exact_drawing, render_mode=render_mode, max_episode_steps=max_episode_steps)
     try:
         frame, info = env.reset(seed=seed)
         encoder = LatentEncoder(world_model, latent=latent)
@@ -74,10 +79,11 @@ def drive_real(
         while not (terminated or truncated):
             features = encoder.features()
             action = _executed(policy(features))
+            picture = np.asarray(env.render(), np.uint8) if pictures else None
             following, reward, terminated, truncated, info = env.step(action)
             rewards.append(float(reward))
             if on_step is not None:
-                on_step(RealStep(frame, features[0], action, float(reward)))
+                on_step(RealStep(frame, features[0], action, float(reward), picture))
             encoder.step(following[None], action[None])
             frame = following
         track = env.unwrapped.track  # type: ignore[attr-defined]

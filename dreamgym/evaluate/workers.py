@@ -25,7 +25,7 @@ from dreamgym.world_model import StartBank, WorldModel
 
 __all__ = ["Job", "Task", "drive_in_processes"]
 
-STARTING_SECONDS = 180.0
+STARTING_SECONDS = 600.0
 """How long a process may take to import and build what it needs, on a busy machine."""
 SILENCE_SECONDS = 60.0
 """How long a driving process may be silent."""
