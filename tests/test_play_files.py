@@ -1,0 +1,296 @@
+"""What play writes: episodes, videos and images, each whole or not there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pygame
+import pytest
+import torch
+
+from dreamgym.config import CollectConfig, PlayConfig, claim_folder
+from dreamgym.episodes import episode_paths, read_episode
+from dreamgym.errors import BundleNotFoundError, ConfigError, OutputFolderError, SeedError, WorkerError
+from dreamgym.play import run
+from dreamgym.play.commands import obey
+from dreamgym.play.drivers import choose, drivers
+from dreamgym.play.keymap import Command
+from dreamgym.play.outputs import Outputs
+from dreamgym.play.saving import EpisodeFolder
+from dreamgym.play.session import Session
+from dreamgym.play.setup import make_session
+from dreamgym.play.video import Video
+from dreamgym.real.preprocess import preprocess
+from dreamgym.real.world import make_real
+from dreamgym.seeds import COLLECTION_SEEDS, TEST_SEEDS
+from dreamgym.world_model import WorldModel
+
+imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+
+AHEAD = np.array([0.1, 0.3, 0.0], np.float32)
+
+
+@pytest.fixture(scope="module")
+def steady_world_model(make_world_model: Callable[..., WorldModel]) -> WorldModel:
+    """The toy, with dreams that do not end of themselves."""
+    world_model = make_world_model()
+    with torch.no_grad():
+        world_model.memory.termination_head.bias.fill_(-40.0)
+    return world_model
+
+
+def saving_session(world_model: WorldModel, folder: Path, **arguments: object) -> Session:
+    episodes = EpisodeFolder(folder, PlayConfig(save_episodes=folder))
+    return Session(world_model, drivers(world_model), folder=episodes, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_person_s_drive_becomes_training_data(steady_world_model: WorldModel, tmp_path: Path) -> None:
+    session = saving_session(steady_world_model, tmp_path / "drives", view="both", seed=11)
+    for _ in range(25):
+        session.tick(AHEAD)
+    obey(session, Command.DRIVER)
+    for _ in range(5):
+        session.tick(AHEAD)
+    tiles, total = session.real.lap_units, session.real.total
+    obey(session, Command.RESTART)
+    session.close()
+    (path,) = episode_paths(tmp_path / "drives")
+    episode = read_episode(path)
+    assert len(episode) == 30
+    assert episode.driver == "human+controller"
+    assert (episode.terminated, episode.truncated, episode.lap_finished) == (False, True, False)
+    assert (episode.seed, episode.lap_units) == (11, tiles)
+    assert episode.rewards.sum() == pytest.approx(total, abs=1e-3)
+    env = make_real()
+    observation, _ = env.reset(seed=11)
+    assert np.array_equal(episode.frames[0], preprocess(observation))
+    for action, frame in zip(episode.actions[:3], episode.frames[1:], strict=False):
+        observation, *_ = env.step(action)
+        assert np.array_equal(frame, preprocess(observation))
+    env.close()
+    (dreamt,) = episode_paths(tmp_path / "drives" / "dreams")
+    dream = read_episode(dreamt)
+    assert len(dream) == 30
+    assert np.array_equal(dream.actions, episode.actions)
+    assert not np.array_equal(dream.frames, episode.frames)
+
+
+def test_how_a_drive_ended_is_saved(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    session = saving_session(toy_world_model, tmp_path, view="reality", seed=11)
+    for ended in ("left", "lap", "time"):
+        for _ in range(20):
+            session.tick(AHEAD)
+        session.real.ended = ended  # type: ignore[assignment]
+        obey(session, Command.RESTART)
+    session.close()
+    ends = [
+        (episode.terminated, episode.truncated, episode.lap_finished)
+        for episode in map(read_episode, episode_paths(tmp_path))
+    ]
+    assert ends == [(True, False, False), (True, False, True), (False, True, False)]
+
+
+def test_short_drives_are_not_saved_and_numbers_go_on(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    for _ in range(2):
+        session = saving_session(toy_world_model, tmp_path, view="reality", seed=11)
+        for _ in range(19):
+            session.tick(AHEAD)
+        obey(session, Command.NEW)
+        for _ in range(20):
+            session.tick(AHEAD)
+        session.close()
+    assert [path.name for path in episode_paths(tmp_path)] == ["episode-000000.npz", "episode-000001.npz"]
+    assert not (tmp_path / "dreams").exists()
+
+
+def test_a_drive_over_a_minute_is_cut_and_its_end_is_not_its_own(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    session = saving_session(toy_world_model, tmp_path, view="reality", seed=11)
+    frame = session.real.frame
+    for _ in range(3010):
+        session.real.log.add(AHEAD, 0.5, frame, "human")
+    session.real.ended = "lap"
+    episode = session.real.episode()
+    assert episode is not None
+    assert len(episode) == 3000
+    assert (episode.terminated, episode.truncated, episode.lap_finished) == (False, True, False)
+    session.real.log.end()
+    session.close()
+
+
+def test_a_collection_s_folder_is_left_alone(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "collected", CollectConfig(out=tmp_path / "collected"))
+    with pytest.raises(OutputFolderError):
+        EpisodeFolder(tmp_path / "collected", PlayConfig())
+    EpisodeFolder(tmp_path / "mine", PlayConfig(seed=1))
+    EpisodeFolder(tmp_path / "mine", PlayConfig(seed=2, world="dream"))
+
+
+def test_no_drive_on_a_test_track_is_saved(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    with pytest.raises(SeedError, match="training data"):
+        saving_session(toy_world_model, tmp_path, view="dream", seed=TEST_SEEDS.start)
+    session = saving_session(toy_world_model, tmp_path, view="dream", seed=TEST_SEEDS.start - 1)
+    obey(session, Command.NEW)
+    assert session.seed == TEST_SEEDS.stop
+    session.close()
+
+
+def test_the_save_key(steady_world_model: WorldModel, tmp_path: Path) -> None:
+    session = Session(steady_world_model, drivers(steady_world_model), view="both", seed=11)
+    outputs = Outputs(PlayConfig(out=tmp_path))
+    assert "Too little" in outputs.save_drives(session)
+    for _ in range(20):
+        session.tick(AHEAD)
+    assert "Saved" in outputs.save_drives(session)
+    assert len(episode_paths(tmp_path / "episodes")) == len(episode_paths(tmp_path / "episodes" / "dreams")) == 1
+    session.seed = TEST_SEEDS.start
+    assert "test track" in outputs.save_drives(session)
+    session.close()
+
+
+def frames_in(path: Path) -> tuple[int, float]:
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
+    return frames, seconds
+
+
+@pytest.mark.parametrize(("suffix", "frames"), [(".mp4", 20), (".gif", 10)])
+def test_a_recording_without_a_window(toy_bundle: Path, tmp_path: Path, suffix: str, frames: int) -> None:
+    out = tmp_path / f"drive{suffix}"
+    config = PlayConfig(
+        world_model=toy_bundle, record=out, frames=20, press=("5:space", "12:space"), size=(320, 181), seed=3
+    )
+    run(config)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    found, seconds = frames_in(out)
+    assert found == frames
+    assert seconds == pytest.approx(0.4, abs=0.05)
+
+
+@pytest.mark.parametrize("press", ["5", "x:space", "5:w", "5:"])
+def test_key_presses_that_cannot_be_read(toy_bundle: Path, tmp_path: Path, press: str) -> None:
+    with pytest.raises(ConfigError, match="FRAME:KEY"):
+        run(PlayConfig(world_model=toy_bundle, record=tmp_path / "drive.mp4", press=(press,)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recordings_have_a_known_kind(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\.mp4 or \.gif"):
+        PlayConfig(record=tmp_path / "drive.avi")
+
+
+def test_a_controller_is_needed_where_one_is_asked_for(make_world_model: object, tmp_path: Path) -> None:
+    world = make_world_model()  # type: ignore[operator]
+    world.controller = None
+    found = drivers(world)
+    assert [driver.label for driver in found] == ["You", "Random"]
+    with pytest.raises(BundleNotFoundError, match="--controller"):
+        choose(found, "controller")
+
+
+def test_a_given_controller_comes_before_the_bundle_s_own(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    assert toy_world_model.controller is not None
+    toy_world_model.controller.save(tmp_path / "mine.safetensors")
+    found = drivers(toy_world_model, tmp_path / "mine.safetensors")
+    assert [driver.label for driver in found] == ["You", "mine", "Controller", "Random"]
+    assert choose(found, "controller") == 1
+
+
+def test_tracks_of_a_play_are_fresh_and_no_collection_s(toy_bundle: Path) -> None:
+    seeds = set()
+    for _ in range(3):
+        session = make_session(PlayConfig(world_model=toy_bundle, world="dream"), "random")
+        seeds.add(session.seed)
+        session.close()
+    assert len(seeds) == 3
+    assert all(seed in COLLECTION_SEEDS and seed >= COLLECTION_SEEDS.start + 900 * 1_000_000 for seed in seeds)
+
+
+def test_a_video_by_key_and_another_window_size(tmp_path: Path) -> None:
+    outputs = Outputs(PlayConfig(out=tmp_path))
+    surface = pygame.Surface((320, 180))
+    assert outputs.recording is None
+    outputs.toggle_video(surface, ".mp4")
+    for size in ((320, 180), (640, 360), (320, 180)):
+        outputs.show(pygame.Surface(size))
+    assert outputs.recording == pytest.approx(3 / 50)
+    outputs.toggle_video(surface, ".mp4")
+    outputs.toggle_video(surface, ".gif")
+    for _ in range(4):
+        outputs.show(surface)
+    outputs.close()  # ends what is being recorded
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drive-001.gif", "drive-001.mp4"]
+    assert frames_in(tmp_path / "drive-001.mp4")[0] == 3
+    news = [outputs.news(), outputs.news(), outputs.news()]
+    assert sum("Saved" in (line or "") for line in news) == 2
+
+
+def test_a_video_is_whole_or_not_there(tmp_path: Path) -> None:
+    video = Video(tmp_path / "a.mp4", (64, 64))
+    video.add(pygame.Surface((64, 64)))
+    assert not (tmp_path / "a.mp4").exists()
+    video.discard()
+    assert list(tmp_path.iterdir()) == []
+    video = Video(tmp_path / "b.mp4", (64, 64))
+    video.add(pygame.Surface((64, 64)))
+    video._process.kill()
+    video._process.wait()
+    with pytest.raises(WorkerError, match=r"b\.mp4"):
+        video.add(pygame.Surface((64, 64)))
+    assert list(tmp_path.iterdir()) == []
+    video = Video(tmp_path / "c.gif", (64, 64))
+    with pytest.raises(WorkerError, match=r"c\.gif"):
+        video.finish()  # without a single frame
+    assert list(tmp_path.iterdir()) == []
+
+
+def children(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task/{process}/children")
+    return [int(child) for child in tasks.read_text().split()]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for child processes in /proc")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_recording_leaves_nothing(toy_bundle: Path, tmp_path: Path, number: int, code: int) -> None:
+    command = [sys.executable, "-m", "dreamgym.cli", "play", "--world-model", str(toy_bundle), "--record"]
+    arguments = [str(tmp_path / "out" / "drive.mp4"), "--frames", "100000", "--size", "320", "180"]
+    process = subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out/.*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (ffmpeg,) = children(process.pid)
+    process.send_signal(number)
+    assert process.wait(60) == code
+    for _ in range(100):
+        if not Path(f"/proc/{ffmpeg}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{ffmpeg}").exists()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_window_saves_the_drive(toy_bundle: Path, tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "drives"
+    command = [sys.executable, "-m", "dreamgym.cli", "play", "--world-model", str(toy_bundle), "--driver", "random"]
+    arguments = ["--world", "dream", "--save-episodes", str(folder), "--size", "320", "180"]
+    environment = {**os.environ, "SDL_VIDEODRIVER": "dummy"}
+    process = subprocess.Popen([*command, *arguments], env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (folder / "config.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(3.0)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number
+    for path in (folder / "dreams").iterdir():
+        read_episode(path)
+    assert list((folder / "dreams").iterdir())

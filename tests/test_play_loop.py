@@ -1,0 +1,251 @@
+"""The window's loop, driven by synthetic events without a display: states are compared, not pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pygame
+import pytest
+
+from dreamgym.config import PlayConfig
+from dreamgym.errors import ConfigError
+from dreamgym.play.drivers import drivers
+from dreamgym.play.keymap import BINDINGS, Command
+from dreamgym.play.loop import Loop
+from dreamgym.play.outputs import Outputs
+from dreamgym.play.screen import Status, draw
+from dreamgym.play.session import Session
+from dreamgym.play.theme import Painter
+from dreamgym.play.window import Window
+from dreamgym.world_model import WorldModel
+
+
+@pytest.fixture
+def loop(toy_world_model: WorldModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+    """A loop on the dream, in a window of SDL's that nobody sees, as fast as it goes."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    window = Window((320, 180))
+    session = Session(toy_world_model, drivers(toy_world_model), view="dream", seed=1)
+    outputs = Outputs(PlayConfig(out=tmp_path / "kept"))
+    made = Loop(session, outputs, window)
+    monkeypatch.setattr("dreamgym.play.loop._FPS", 10_000)
+    monkeypatch.setattr(made.controls, "advance", lambda _, advance=made.controls.advance: advance(0.02))
+    pygame.event.clear()
+    yield made
+    outputs.close()
+    session.close()
+    window.close()
+
+
+def send(loop: Loop, *events: pygame.event.Event, ticks: int = 1) -> None:
+    for event in events:
+        pygame.event.post(event)
+    for _ in range(ticks):
+        loop.tick()
+
+
+def down(key: int) -> pygame.event.Event:
+    return pygame.event.Event(pygame.KEYDOWN, key=key)
+
+
+def up(key: int) -> pygame.event.Event:
+    return pygame.event.Event(pygame.KEYUP, key=key)
+
+
+def press(loop: Loop, command: Command) -> None:
+    (binding,) = (binding for binding in BINDINGS if binding.command is command)
+    key = getattr(pygame, f"K_{binding.keys[0]}")
+    send(loop, down(key), up(key))
+
+
+@pytest.mark.parametrize("key", [pygame.K_UP, pygame.K_w])
+def test_a_held_key_drives_until_it_is_let_go(loop: Loop, key: int) -> None:
+    send(loop, ticks=3)
+    assert loop.session.dream.steps == 0
+    send(loop, down(key), ticks=10)
+    assert loop.session.dream.steps == 10
+    gas = loop.session.action[1]
+    assert gas > 0.5
+    send(loop, up(key), ticks=10)
+    assert loop.session.action[1] == 0.0
+    assert loop.session.dream.steps == 20
+
+
+@pytest.mark.parametrize(("key", "sign"), [(pygame.K_LEFT, -1), (pygame.K_a, -1), (pygame.K_RIGHT, 1), (pygame.K_d, 1)])
+def test_steering_has_the_environment_s_signs(loop: Loop, key: int, sign: int) -> None:
+    send(loop, down(key), ticks=20)
+    assert loop.session.action.tolist() == [sign, 0.0, 0.0]
+
+
+def test_every_command_s_key_does_what_it_says(loop: Loop) -> None:
+    session = loop.session
+    press(loop, Command.INSIDE)
+    assert session.inside
+    press(loop, Command.HELP)
+    assert session.help
+    press(loop, Command.HELP)
+    press(loop, Command.DRIVER)
+    assert session.driver.name == "controller"
+    press(loop, Command.WARMER)
+    assert session.dream.temperature == pytest.approx(1.05)
+    press(loop, Command.COOLER)
+    assert session.dream.temperature == pytest.approx(1.0)
+    press(loop, Command.PAUSE)
+    steps = session.dream.steps
+    send(loop, ticks=3)
+    assert session.dream.steps == steps
+    press(loop, Command.STEP)
+    assert session.dream.steps == steps + 1
+    press(loop, Command.PAUSE)
+    press(loop, Command.SLOWER)
+    assert session.clock.speed == 0.5
+    press(loop, Command.NEW)
+    assert session.seed == 2
+    press(loop, Command.RESTART)
+    assert session.seed == 2
+    assert session.dream.steps <= 1
+    press(loop, Command.REALITY)
+    assert session.view == "reality"
+    press(loop, Command.DREAM_FROM_HERE)
+    assert session.asleep
+    press(loop, Command.BOTH)
+    assert session.view == "both"
+    assert not session.asleep
+    press(loop, Command.DREAM)
+    assert session.view == "dream"
+    assert loop.running
+    press(loop, Command.QUIT)
+    assert not loop.running
+
+
+def test_escape_closes_the_help_first(loop: Loop) -> None:
+    press(loop, Command.HELP)
+    press(loop, Command.QUIT)
+    assert loop.running
+    assert not loop.session.help
+    press(loop, Command.QUIT)
+    assert not loop.running
+
+
+def test_closing_the_window_ends_the_loop(loop: Loop) -> None:
+    send(loop, pygame.event.Event(pygame.QUIT))
+    assert not loop.running
+
+
+def test_driving_keys_of_someone_who_does_not_drive_explain_themselves(loop: Loop) -> None:
+    press(loop, Command.DRIVER)
+    send(loop, down(pygame.K_UP), ticks=5)
+    assert "press C" in loop.session.message
+    press(loop, Command.DRIVER)
+    press(loop, Command.DRIVER)  # the key is still held when the wheel comes back
+    send(loop)
+    assert loop.session.action[1] > 0.0
+
+
+def test_temperature_by_wheel_and_by_holding_the_key(loop: Loop) -> None:
+    send(loop, pygame.event.Event(pygame.MOUSEWHEEL, y=3, x=0))
+    assert loop.session.dream.temperature == pytest.approx(1.15)
+    send(loop, pygame.event.Event(pygame.MOUSEWHEEL, y=-1, x=0))
+    assert loop.session.dream.temperature == pytest.approx(1.1)
+    send(loop, down(pygame.K_MINUS), ticks=31)
+    held = loop.session.dream.temperature
+    assert held == pytest.approx(1.1 - 4 * 0.05)
+    send(loop, up(pygame.K_MINUS), ticks=20)
+    assert loop.session.dream.temperature == held
+
+
+def test_losing_the_keyboard_lets_go_of_everything(loop: Loop) -> None:
+    send(loop, down(pygame.K_UP), down(pygame.K_PLUS), ticks=10)
+    send(loop, pygame.event.Event(pygame.WINDOWFOCUSLOST), ticks=40)
+    assert loop.session.action.tolist() == [0.0, 0.0, 0.0]
+    assert loop.session.dream.temperature == pytest.approx(1.05)
+
+
+def test_a_gamepad_steers_and_commands(loop: Loop) -> None:
+    def axis(number: int, value: int) -> pygame.event.Event:
+        return pygame.event.Event(pygame.CONTROLLERAXISMOTION, axis=number, value=value, instance_id=0)
+
+    left, gas = axis(pygame.CONTROLLER_AXIS_LEFTX, -32768), axis(pygame.CONTROLLER_AXIS_TRIGGERRIGHT, 32767)
+    send(loop, left, gas, axis(pygame.CONTROLLER_AXIS_RIGHTY, 20000))
+    assert loop.session.action.tolist() == [-1.0, 1.0, 0.0]
+    send(loop, axis(pygame.CONTROLLER_AXIS_TRIGGERLEFT, 16384), axis(pygame.CONTROLLER_AXIS_LEFTX, 900))
+    assert loop.session.action[0] == 0.0
+    assert 0.2 < loop.session.action[2] < 0.4
+    button = pygame.event.Event(pygame.CONTROLLERBUTTONDOWN, button=pygame.CONTROLLER_BUTTON_Y, instance_id=0)
+    send(loop, button)
+    assert loop.session.driver.name == "controller"
+    send(loop, pygame.event.Event(pygame.CONTROLLERDEVICEREMOVED, instance_id=0))
+    assert not loop.controls.touched
+
+
+def test_keys_that_mean_nothing_change_nothing(loop: Loop) -> None:
+    before = loop.session.dream.core.get_state()
+    send(loop, down(pygame.K_q), up(pygame.K_q), down(pygame.K_F5), pygame.event.Event(pygame.MOUSEMOTION, pos=(1, 1)))
+    after = loop.session.dream.core.get_state()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    assert loop.running
+
+
+def test_image_key_writes_images_under_free_names(loop: Loop, tmp_path: Path) -> None:
+    press(loop, Command.IMAGE)
+    press(loop, Command.IMAGE)
+    kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert kept == ["image-001.png", "image-002.png"]
+    assert pygame.image.load(tmp_path / "kept" / "image-001.png").get_size() == (320, 180)
+
+
+def test_the_window_may_take_any_size(loop: Loop) -> None:
+    for size in ((640, 200), (200, 640), (64, 40)):
+        pygame.display.set_mode(size, pygame.RESIZABLE)
+        send(loop)
+    press(loop, Command.FULLSCREEN)
+    press(loop, Command.FULLSCREEN)
+    assert loop.window.surface.get_size() == (64, 40)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (2560, 1440), (1000, 900), (1600, 700), (641, 359)])
+def test_pictures_keep_their_shape_at_every_size(size: tuple[int, int]) -> None:
+    painter = Painter(pygame.Surface(size))
+    box = painter.pixels((24.0, 100.0, 500.0, 350.0))
+    assert box.width / box.height == pytest.approx(10 / 7, abs=0.02)
+    whole = painter.pixels((0.0, 0.0, 1280.0, 720.0))
+    assert pygame.Rect((0, 0), size).inflate(2, 2).contains(whole)
+    assert whole.width in (size[0], round(size[1] * 16 / 9)) or whole.height == size[1]
+    margins = (size[0] - whole.width, size[1] - whole.height)
+    assert min(margins) <= 1
+    assert abs(2 * whole.x - margins[0]) <= 1
+
+
+@pytest.mark.parametrize("view", ["reality", "dream", "both"])
+def test_drawing_changes_nothing(toy_world_model: WorldModel, view: str) -> None:
+    session = Session(toy_world_model, drivers(toy_world_model), driver=1, view=view, seed=1)  # type: ignore[arg-type]
+    surface = pygame.Surface((320, 180))
+    ahead = np.array([0.0, 0.3, 0.0], np.float32)
+    for flags in ((False, False), (True, False), (False, True)):
+        session.inside, session.help = flags
+        session.tick(ahead)
+        before = (session.real.total, session.dream.total, session.leader.features.tolist(), len(session.readings))
+        draw(surface, session, Status(50.0, 1.5))
+        session.leader.ended = "lap"
+        draw(surface, session, Status())
+        session.leader.ended = None
+        after = (session.real.total, session.dream.total, session.leader.features.tolist(), len(session.readings))
+        assert after == before
+    session.close()
+
+
+def test_without_a_display_the_error_names_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SDL_VIDEODRIVER")
+    monkeypatch.setattr(pygame.display, "init", lambda: None)
+    monkeypatch.setattr(pygame.display, "get_driver", lambda: "offscreen")
+    with pytest.raises(ConfigError, match=r"no display.*--record"):
+        Window(None)
+
+    def fail() -> None:
+        raise pygame.error("No available video device")
+
+    monkeypatch.setattr(pygame.display, "init", fail)
+    with pytest.raises(ConfigError, match=r"No available video device.*--record"):
+        Window(None)
