@@ -295,28 +295,28 @@ class PipelineConfig:
     out: Path
     """Folder of the run."""
     rounds: int = 6
-    first_frames: int = 300_000
+    first_frames: int = 400_000
     """Frames recorded by the scripted drivers before the first round."""
-    round_frames: int = 60_000
+    round_frames: int = 80_000
     """Frames recorded with the current controller in each later round."""
-    vision_steps: int = 4000
+    vision_steps: int = 3500
     reconstruction_weight: float = 16.0
     memory_steps: int = 4000
     """Training steps of M in the first round."""
     memory_round_steps: int = 2000
     """Training steps of M in each later round."""
-    generations: int = 80
+    generations: int = 25
     """Generations in each round."""
     population: int = 64
     rollouts: int = 16
-    smoothness: float = 0.5
+    smoothness: float = 1.0
     """Penalty on changes of the action, per unit and frame; see ``dreamgym evolve``."""
     from_zero: bool = False
     """Evolve each round's controller from zero instead of from the round before."""
     line_share: float = 0.5
     """Share of the rollouts that begin at the starting line."""
-    temperature: float | None = None
-    """Temperature to evolve at; 1 when not given."""
+    temperature: float = 1.5
+    """Temperature to evolve at."""
     stop_at: float = float("inf")
     """Stop after a round whose controller reaches this mean on the validation tracks."""
     workers: int = 2

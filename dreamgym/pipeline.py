@@ -206,6 +206,7 @@ def evolve_round(config: PipelineConfig, this: Round) -> LinearController:
         initial=Round(this.run, this.number - 1).controller if this.number and not config.from_zero else None,
         smoothness=config.smoothness,
         line_share=config.line_share,
+        temperature=(config.temperature, config.temperature),
         precision="bfloat16",
         seed=config.seed + this.number,
     )
@@ -215,7 +216,7 @@ def evolve_round(config: PipelineConfig, this: Round) -> LinearController:
         vectorization_mode="vector_entry_point",
         world_model=this.world,
         precision=settings.precision,
-        temperature=config.temperature,
+        temperature=settings.temperature,
     )
     try:
         return evolve(settings, envs)
