@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,13 @@ class Counting:
 
     def add(self, surface: pygame.Surface) -> None:
         self.frames.append(surface)
+
+
+def decoded(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Every picture of a video, (frames, height, width, 3)."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    data = subprocess.run([*command, "-"], capture_output=True, check=True).stdout
+    return np.frombuffer(data, np.uint8).reshape(-1, size[1], size[0], 3)
 
 
 def pixels(surface: pygame.Surface) -> NDArray[np.uint8]:
@@ -147,11 +155,9 @@ def test_a_film_is_written(toy_world_model: WorldModel, controller: LinearContro
     assert score.length == 6
     assert {path.name for path in tmp_path.iterdir()} == {"demo.mp4", "demo.gif"}
     for name, size in (("demo.mp4", SIZE), ("demo.gif", GIF_SIZE)):
-        reader = imageio_ffmpeg.read_frames(str(tmp_path / name))
-        about = next(reader)
-        frames = [np.frombuffer(data, np.uint8).reshape(size[1], size[0], 3) for data in reader]
-        assert about["size"] == size
-        assert len(frames) == pytest.approx((6 + LAST_FRAMES) * about["fps"] / 50, abs=2)
+        frames = decoded(tmp_path / name, size)
+        seconds = len(frames) / (50 if name.endswith("mp4") else 25)
+        assert seconds == pytest.approx((6 + LAST_FRAMES) / 50, abs=0.1)
         assert frames[0].std() > 20
     assert GIF_FRAMES > 81
 
@@ -176,7 +182,8 @@ def test_the_whole_in_small(toy_bundle: Path, tmp_path: Path, capsys: pytest.Cap
     own = report["reality"]["the world model's own"]
     fresh = report["dream"]["evolved just now"]
     assert (own["episodes"], fresh["episodes"]) == (1, command.DREAMS)
-    assert report["generations"] == len((out / "evolve" / "generations.jsonl").read_text().splitlines())
+    log = out / "evolve" / "generations.jsonl"  # on a busy machine the time is over before the first generation
+    assert report["generations"] == (len(log.read_text().splitlines()) if log.exists() else 0)
     assert f"{own['mean']:.0f} ± {own['std']:.0f}" in printed
     assert f"{fresh['mean']:.0f} ± {fresh['std']:.0f}" in printed
     assert f"{report['dream_steps_per_second']:,.0f}" in printed

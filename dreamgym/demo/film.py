@@ -24,8 +24,8 @@ from dreamgym.world_model import WorldModel
 
 __all__ = ["Dream", "Film", "film"]
 
-GIF_FRAMES: Final = 500
-"""The GIF shows the film's first ten seconds."""
+GIF_FRAMES: Final = 400
+"""The GIF shows the film's first eight seconds."""
 
 LAST_FRAMES: Final = 75
 """The end stays on the screen for a second and a half."""
@@ -89,7 +89,7 @@ class Film:
         self._video, self._gif = video, gif
         self._scene = Scene()
         self._reality = Panel("reality", "CarRacing-v3")
-        self._seen = Panel("what the driver sees", f"{world.vision.latent_size} numbers, decoded by V")
+        self._seen = Panel("what the driver sees", f"{world.vision.latent_size} numbers, decoded")
         self._dreamt = Panel("a dream", "")
         self._dream: Dream | None = None
         self._total = 0.0
@@ -100,7 +100,7 @@ class Film:
         """Draw one step of the real drive; it must have a picture."""
         if self._dream is None:
             self._dream = Dream(self._controller, self._world, preprocess(step.frame), self._seed)
-            self._dreamt.about = f"from the same first frame, temperature {self._dream.temperature:g}"
+            self._dreamt.about = f"same first frame, temperature {self._dream.temperature:g}"
         assert step.picture is not None
         z = torch.from_numpy(step.features[: self._world.vision.latent_size])
         self._reality.picture = view(step.picture)
