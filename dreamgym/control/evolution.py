@@ -107,7 +107,8 @@ def evolve(
     evolution = Evolution(initial, config.sigma, config.population, config.seed)
     log = _GenerationLog(config.out / "generations.jsonl")
     best, best_score = evolution.mean, -np.inf
-    for generation in tqdm(range(config.generations), desc="evolve", unit="gen", mininterval=2):
+    total = config.generations if deadline is None else None  # with a deadline, how many there will be is not known
+    for generation in tqdm(iter(range(config.generations)), total=total, desc="evolve", unit="gen", mininterval=2):
         if deadline is not None and time.monotonic() > deadline and generation >= len(log):
             break
         candidates = evolution.ask()
