@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from dreamgym.vision.vae import VAE
 from dreamgym.world_model import StartBank, WorldModel
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+# A shell's background jobs ignore Ctrl-C, and what a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ModelFactory = Callable[..., WorldModel]
 
