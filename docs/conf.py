@@ -27,9 +27,6 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ex
 exclude_patterns = ["_build", "examples"]
 html_theme = "furo"
 html_title = "dreamgym"
-html_static_path = ["_static"]
-
-suppress_warnings = ["toc.empty_glob"]
 
 nb_execution_mode = "off"
 myst_heading_anchors = 3

@@ -18,7 +18,7 @@ RUNS = {
     "sb3_recurrent_ppo.py": ("--steps 16 --num-envs 4 --obs-type latent --episodes 0", "sb3_contrib"),
     "sb3_cnn_ppo.py": ("--steps 8 --num-envs 2 --episodes 0", "stable_baselines3"),
     "cleanrl_ppo.py": ("--total-timesteps 64 --num-envs 4 --num-steps 16", "torch"),
-    "torchrl_collector.py": ("--frames 64 --frames-per-batch 32 --num-envs 4", "torchrl"),
+    "torchrl_collector.py": ("--frames 256 --frames-per-batch 128 --num-envs 4", "torchrl"),
 }
 MADE = {
     "sb3_ppo.py": "runs/sb3-ppo/model.zip",
@@ -48,7 +48,7 @@ def test_runs(name: str, toy_bundle: Path, tmp_path: Path) -> None:
     if name in MADE:
         assert (tmp_path / MADE[name]).stat().st_size > 0
     else:
-        assert "frames=64 shape=(4, 8)" in printed
+        assert "frames=256 shape=(4, 32)" in printed
 
 
 @pytest.mark.slow

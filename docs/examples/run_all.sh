@@ -43,7 +43,7 @@ for library in "${@:-sb3 torchrl evotorch tianshou rllib zoo}"; do
         run "$examples/evotorch_gymne.py" --generations 2 --population 8 --episode-length 100
         ;;
       tianshou)
-        prepare tianshou "$work/pins" tianshou
+        prepare tianshou "$work/pins" tianshou joblib scipy rliable  # its high-level interface imports these
         run "$examples/tianshou_ppo.py" --steps 2048
         ;;
       rllib)

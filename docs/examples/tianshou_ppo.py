@@ -3,7 +3,7 @@
     python docs/examples/tianshou_ppo.py --steps 200000
 
 Tianshou maps its actions to the environment's range. Its vector environments hold single ones, so this is slower than
-the native batch. Needs: pip install tianshou
+the native batch. Needs: pip install tianshou joblib scipy rliable
 """
 
 from __future__ import annotations
