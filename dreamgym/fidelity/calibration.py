@@ -130,7 +130,7 @@ def _termination(forecasts: Forecasts) -> dict[str, Any]:
 
 def _entropy(rate: float) -> float:
     """Log loss of always saying the base rate, nats."""
-    return float(-sum(share * np.log(share) for share in (rate, 1.0 - rate) if share > 0))
+    return float(sum(-share * np.log(share) for share in (rate, 1.0 - rate) if 0 < share < 1))
 
 
 def _latents(forecasts: Forecasts) -> dict[str, Any]:

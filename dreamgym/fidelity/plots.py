@@ -102,6 +102,7 @@ def plot_calibration(path: Path, figures: Mapping[str, Any]) -> None:
     _predicted_against_actual(axes[1], figures["termination"]["bins"], "probability of the end")
     for scale in (axes[1].set_xscale, axes[1].set_yscale):
         scale("symlog", linthresh=1e-4)
+    axes[1].set(xlim=(-2e-5, 1.5), ylim=(-2e-5, 1.5))
     shares = figures["latents"]["histogram"]
     axes[2].bar((np.arange(len(shares)) + 0.5) / len(shares), shares, width=0.9 / len(shares))
     axes[2].axhline(1.0 / len(shares), color="tab:red")
