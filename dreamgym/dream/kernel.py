@@ -180,7 +180,8 @@ class StepKernel:
             picked.lerp_(chosen[:, k], beyond[k - 1])  # exact at 0 and 1, and several times as fast as where()
         mean, log_sigma = picked
         sigma = log_sigma.clamp_(LOG_SIGMA_MIN, LOG_SIGMA_MAX).exp_().mul_(temperature.sqrt())
-        return mean.addcmul_(sigma, normal)
+        drawn: Tensor = mean.addcmul_(sigma, normal)
+        return drawn
 
     def prediction(self, heads: Tensor) -> Prediction:
         """The heads' output by name; the mixture is a view of it."""
