@@ -74,7 +74,8 @@ def row_keys(seed: Tensor, episode: Tensor) -> Tensor:
 
 class _Constants:
     """The numbers of :func:`uniforms` as tensors: on a tile of rows, wrapping a Python number in every call to torch
-    would cost as much as the arithmetic."""
+    would cost as much as the arithmetic.
+    """
 
     def __init__(self, device: torch.device) -> None:
         def number(value: int) -> Tensor:
