@@ -4,8 +4,8 @@ Layout. A row of the state is [z | h | 1 | a], so that the observation of the co
 LSTM (all of it) and the input of the heads ([h, 1]) are slices of one tensor, and biases are a row of the weights: a
 step is two matrix products and no concatenation. The heads' output is [logits | means | log sigmas | progress |
 termination], the first three with the component index outside the latent index, so that work on one component reads
-contiguous memory. tanh(x) is computed as 1 - 2 sigmoid(-2x), the -2 folded into the weights: one sigmoid over all
-four gates is several times as fast as a tanh, and differs by 1e-7.
+contiguous memory. tanh(x) is computed as 2 sigmoid(2x) - 1, the 2x folded into the weights: one sigmoid over all four
+gates is several times as fast as a tanh, and differs by 1e-7.
 
 Row independence. Rows of a matrix product do not depend on the number of rows from 16 up, so rows are padded to that.
 ``sigmoid`` computes the last few elements of a tensor by another formula when they do not fill a vector register: the
@@ -28,38 +28,6 @@ __all__ = ["PRECISIONS", "StepKernel"]
 
 PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _PAD: Final = 16
-_COLDEST: Final = 1e30  # of an inverse temperature: times a logit it stays finite
-
-
-class Packed:
-    """A matrix to multiply rows by, laid out once for oneDNN where torch has it.
-
-    oneDNN's products are faster than those of ``torch.mm``: twice in float32 on AMD, where MKL leaves half of every
-    vector empty, and a few per cent in bfloat16 for not packing the matrix anew in every step.
-
-    Args:
-        weight: (outputs, inputs).
-    """
-
-    def __init__(self, weight: Tensor) -> None:
-        self._weight = weight
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, None) if _packable(weight) else None
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """(B, inputs) -> (B, outputs), of the weight's type."""
-        if self._packed is None:
-            return torch.mm(rows, self._weight.T)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, None, "none", [], "")
-        return product
-
-
-def _packable(weight: Tensor) -> bool:
-    names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
-        return False
-    return weight.dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class StepKernel:
@@ -98,8 +66,8 @@ class StepKernel:
         """Rows come in multiples of this; see the module's note on row independence."""
         self._dtype = PRECISIONS[precision]
         with torch.no_grad():
-            self._gate_weight = Packed(self._gates(memory).to(device, self._dtype))  # row_size -> 4H
-            self._head_weight = Packed(self._heads(memory).to(device, self._dtype))  # H + 1 -> head_size
+            self._gate_weight = self._gates(memory).to(device, self._dtype)  # (row_size, 4H)
+            self._head_weight = self._heads(memory).to(device, self._dtype)  # (H + 1, head_size)
         self._lanes = torch.arange(self.noise_size, dtype=torch.int32, device=device)
 
     @staticmethod
@@ -107,18 +75,20 @@ class StepKernel:
         z_weight, a_weight = memory.input_weight.split([memory.latent_size, memory.action_size], dim=1)
         weight = torch.cat([z_weight, memory.recurrent_weight, memory.bias[:, None], a_weight], dim=1).float()
         _, _, candidate, _ = weight.chunk(4)
-        candidate *= -2.0
-        return weight
+        candidate *= 2.0
+        return weight.T.contiguous()
 
     @staticmethod
     def _heads(memory: MDNRNN) -> Tensor:
         heads = (memory.mixture_head, memory.progress_head, memory.termination_head)
         weight = torch.cat([head.weight for head in heads])
         bias = torch.cat([head.bias for head in heads])
-        return torch.cat([weight, bias[:, None]], dim=1).float()
+        return torch.cat([weight, bias[:, None]], dim=1).float().T.contiguous()
 
-    def _product(self, rows: Tensor, weight: Packed, out: Tensor | None = None) -> Tensor:
-        product = weight(rows.to(self._dtype))
+    def _product(self, rows: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+        if self._dtype is torch.float32:
+            return torch.mm(rows, weight, out=out)
+        product = torch.mm(rows.to(self._dtype), weight)
         return product.float() if out is None else out.copy_(product)
 
     def advance(
@@ -136,11 +106,13 @@ class StepKernel:
         Returns:
             The heads' output, (B, head_size).
         """
-        i, f, g, o = self._product(rows, self._gate_weight).sigmoid_().chunk(4, dim=1)
-        torch.addcmul(i, i, g, value=-2.0, out=next_c).addcmul_(f, c)  # i (1 - 2 g) + f c
-        squashed = torch.mul(next_c, -2.0).sigmoid_()
+        gates = self._product(rows, self._gate_weight).sigmoid_()
+        i, f, g, o = gates.chunk(4, dim=1)
+        g.mul_(2.0).sub_(1.0).mul_(i)
+        torch.mul(f, c, out=next_c).add_(g)
+        squashed = (next_c * 2.0).sigmoid_().mul_(2.0).sub_(1.0)
         z, h = self.latent_size, self.hidden_size
-        torch.addcmul(o, o, squashed, value=-2.0, out=next_rows[:, z : z + h])
+        torch.mul(o, squashed, out=next_rows[:, z : z + h])
         return self._product(next_rows[:, z : z + h + 1], self._head_weight, heads)
 
     def noise(self, keys: Tensor, elapsed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,20 +139,23 @@ class StepKernel:
         Returns:
             (B, Z).
         """
-        batch, size, count = len(heads), self.latent_size, self.mixtures
-        mixture = heads[:, :-2].unflatten(1, (3 * count, size)).transpose(0, 1).contiguous()  # (3K, B, Z)
-        logits, chosen = mixture[:count], mixture[count:].unflatten(0, (2, count))
-        coldness = temperature.reciprocal().clamp_max_(_COLDEST)
-        cumulative = torch.softmax(logits.mul_(coldness), dim=0)[:-1]  # (K - 1, B, Z)
-        for k in range(1, count - 1):
-            cumulative[k].add_(cumulative[k - 1])
-        beyond = torch.le(cumulative, uniform, out=heads.new_empty(count - 1, batch, size))  # 1 or 0
-        picked = chosen[:, 0]  # mean and log sigma, (2, B, Z)
-        for k in range(1, count):
-            picked.lerp_(chosen[:, k], beyond[k - 1])  # exact at 0 and 1, and several times as fast as where()
-        mean, log_sigma = picked
-        sigma = log_sigma.clamp_(LOG_SIGMA_MIN, LOG_SIGMA_MAX).exp_().mul_(temperature.sqrt())
-        drawn: Tensor = mean.addcmul_(sigma, normal)
+        mixture = heads[:, :-2].unflatten(1, (3, self.mixtures, self.latent_size))
+        logits, means, log_sigmas = (part.unbind(1) for part in mixture.unbind(1))
+        peak = logits[0]
+        for logit in logits[1:]:
+            peak = torch.maximum(peak, logit)
+        weights = mixture[:, 0].sub(peak[:, None]).div_(temperature[:, :, None]).exp_()  # (B, K, Z), not normalised
+        cumulative = [weights[:, 0]]
+        for k in range(1, self.mixtures):
+            cumulative.append(cumulative[-1] + weights[:, k])
+        threshold = uniform * cumulative[-1]
+        mean, log_sigma = means[0], log_sigmas[0]
+        for k in range(1, self.mixtures):
+            beyond = cumulative[k - 1] <= threshold
+            mean = torch.where(beyond, means[k], mean)
+            log_sigma = torch.where(beyond, log_sigmas[k], log_sigma)
+        sigma = log_sigma.clamp(LOG_SIGMA_MIN, LOG_SIGMA_MAX).exp_()
+        drawn: Tensor = sigma.mul_(temperature.sqrt()).mul_(normal).add_(mean)
         return drawn
 
     def prediction(self, heads: Tensor) -> Prediction:
