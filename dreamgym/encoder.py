@@ -7,7 +7,7 @@ everywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -179,6 +179,13 @@ class LatentEncoder:
     def latent_tensor(self) -> Tensor:
         """z itself, a view that the next call changes, float32 of shape (num_envs, latent_size)."""
         return self._rows[: self.num_envs, : self._kernel.latent_size]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_kernel"}  # it holds oneDNN's tensors
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._kernel = StepKernel(self.world_model.memory)
 
     def _images(self, frames: NDArray[np.uint8], indices: NDArray[np.int64]) -> Tensor:
         """The given frames as V takes them, float32 of shape (len(indices), 3, 64, 64) in [0, 1]."""

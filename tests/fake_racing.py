@@ -1,4 +1,4 @@
-"""A stand-in for CarRacing-v3: its spaces, its bookkeeping and frames of noise, at no cost."""
+"""A stand-in for CarRacing-v3, of its spaces and with frames of noise, at no cost; actions and frames for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
+
+from dreamgym.real.preprocess import FRAME_SHAPE
+from dreamgym.real.world import CAR_RACING
+from dreamgym.world_model import WorldModel
+from dreamgym.wrappers import LatentObservation
 
 
 class FakeRacing(gym.Env[NDArray[np.uint8], Any]):
@@ -41,3 +46,19 @@ class FakeRacing(gym.Env[NDArray[np.uint8], Any]):
 
     def render(self) -> NDArray[np.uint8]:  # type: ignore[override]
         return np.zeros((40, 60, 3), np.uint8)
+
+
+def latent_racing(world_model: WorldModel, *, continuous: bool = True, **kwargs: Any) -> LatentObservation:
+    """An endless stand-in, seen through a world model."""
+    return LatentObservation(FakeRacing(length=-1, continuous=continuous), world_model=world_model, **kwargs)
+
+
+def random_actions(*shape: int) -> NDArray[np.float32]:
+    """Continuous actions, always the same ones, float32 of shape (*shape, 3)."""
+    low, high = CAR_RACING.action_low, CAR_RACING.action_high
+    return np.random.default_rng(0).uniform(low, high, (*shape, 3)).astype(np.float32)
+
+
+def random_frames(*shape: int) -> NDArray[np.uint8]:
+    """Preprocessed frames, always the same ones, uint8 of shape (*shape, 64, 64, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (*shape, *FRAME_SHAPE), dtype=np.uint8)

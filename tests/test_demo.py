@@ -146,6 +146,7 @@ def test_every_step_is_a_frame_and_the_gif_is_shorter(
     shot.end(EpisodeScore(0, 8.0, 8, True, False, 1.0, 280.0, (), 8.0))
     assert len(video.frames) == 8 + LAST_FRAMES
     assert [gif_frame.get_size() for gif_frame in gif.frames] == [GIF_SIZE] * 5
+    assert [int(pixels(drawn)[50, 50, 0]) for drawn in gif.frames] == [0, 0, 0, 0, 80]
     assert [int(pixels(drawn)[100, 100, 0]) for drawn in video.frames[:8]] == [20 * index for index in range(8)]
     assert not np.array_equal(pixels(video.frames[-1]), pixels(video.frames[7]))  # the lap's end is announced
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,6 +305,8 @@ def test_under_gymnasiums_vector_wrappers(short_world_model: WorldModel, mode: A
             if mode is AutoresetMode.DISABLED:
                 envs.reset(options={"reset_mask": done})
     assert lengths
+    if mode is AutoresetMode.SAME_STEP and "SAME_STEP" not in inspect.getsource(gym.wrappers.vector.common):
+        pytest.skip("this Gymnasium's RecordEpisodeStatistics miscounts episodes that are reset in the same step")
     assert all(1 <= length <= 5 for length in lengths)
     assert {5} < set(lengths)
 

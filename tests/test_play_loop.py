@@ -120,16 +120,11 @@ def test_every_command_s_key_does_what_it_says(loop: Loop) -> None:
     assert not loop.running
 
 
-def test_escape_closes_the_help_first(loop: Loop) -> None:
+def test_escape_closes_the_help_first_and_closing_the_window_ends_it_all(loop: Loop) -> None:
     press(loop, Command.HELP)
     press(loop, Command.QUIT)
     assert loop.running
     assert not loop.session.help
-    press(loop, Command.QUIT)
-    assert not loop.running
-
-
-def test_closing_the_window_ends_the_loop(loop: Loop) -> None:
     send(loop, pygame.event.Event(pygame.QUIT))
     assert not loop.running
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import pygame
 import pytest
 import torch
 
@@ -14,7 +13,6 @@ from dreamgym.play.drivers import choose, drivers
 from dreamgym.play.inside import difference
 from dreamgym.play.keymap import Command
 from dreamgym.play.session import Session
-from dreamgym.real.world import CAR_RACING
 from dreamgym.world_model import WorldModel
 
 AHEAD = np.array([0.1, 0.3, 0.0], np.float32)
@@ -151,25 +149,15 @@ def test_taking_the_wheel_in_the_middle_of_a_drive(make_session: SessionFactory)
     assert session.dream.steps == 7
 
 
-def test_temperature_moves_in_steps_within_its_range_and_widens_what_m_expects(make_session: SessionFactory) -> None:
+def test_temperature_moves_in_steps_within_its_range_and_outlasts_a_restart(make_session: SessionFactory) -> None:
     session = make_session(view="dream", seed=1)
     assert session.dream.temperature == 1.0
     obey(session, Command.WARMER)
     assert session.dream.temperature == pytest.approx(1.05)
     heat(session, 100)
     assert session.dream.temperature == TEMPERATURES[1]
-    state = session.dream.core.get_state()
-    drive(session, 1)
-    assert session.dream.expected is not None
-    hot, surprise = session.dream.expected, session.dream.z - session.dream.expected.mean
-    session.dream.core.set_state(state)
     heat(session, -100)
     assert session.dream.temperature == pytest.approx(TEMPERATURES[0])
-    drive(session, 1)
-    cold = session.dream.expected
-    assert (cold.spread < hot.spread).all()
-    assert np.abs(session.dream.z - cold.mean).mean() < np.abs(surprise).mean()
-    assert (cold.reward, cold.end) == pytest.approx((hot.reward, hot.end))
     obey(session, Command.RESTART)
     assert session.dream.temperature == pytest.approx(TEMPERATURES[0])
 
@@ -251,17 +239,6 @@ def test_a_dream_that_ends_beside_reality_begins_again_there(make_session: Sessi
     assert session.dream.total - session.dream.reward == pytest.approx(total)
 
 
-def test_numbers_that_are_not_finite_end_the_dream(make_session: SessionFactory) -> None:
-    session = make_session(view="dream", seed=1)
-    drive(session, 1)
-    session.dream.core.z[0, 0] = float("nan")
-    drive(session, 1)
-    assert session.dream.ended == "lost"
-    obey(session, Command.RESTART)
-    drive(session, 1)
-    assert session.dream.ended is None
-
-
 def test_readings_say_what_was_expected_and_what_came(make_session: SessionFactory) -> None:
     session = make_session(view="both", seed=1)
     drive(session, 3)
@@ -281,58 +258,3 @@ def test_readings_say_what_was_expected_and_what_came(make_session: SessionFacto
     obey(session, Command.DREAM)
     drive(session, 1)
     assert session.readings[-1].real_reward is None
-
-
-def test_pictures_differ_by_a_share_of_full_scale() -> None:
-    black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
-    assert difference(black, white) == difference(white, black) == 1.0
-    assert difference(white, white) == 0.0
-
-
-def test_the_sharp_picture_is_what_v_sees(make_session: SessionFactory) -> None:
-    session = make_session(view="reality", seed=4)
-    drive(session, 40)
-    sharp = session.real.sharp_picture()
-    assert sharp.get_size() == (1000, 700)
-    small = pygame.surfarray.array3d(pygame.transform.smoothscale(sharp, (64, 64))).swapaxes(0, 1)
-    assert difference(small, session.real.frame) < 0.01
-    shifted = np.roll(session.real.frame, 4, axis=0)
-    assert difference(small, shifted) > 2 * difference(small, session.real.frame)
-
-
-def test_reality_is_the_package_s_own(make_session: SessionFactory) -> None:
-    """The same rewards, progress and features as the environment that agents are evaluated in."""
-    from dreamgym.wrappers.real_env import LatentCarRacingEnv
-
-    session = make_session(view="reality", seed=6)
-    env = LatentCarRacingEnv(world_model=session.world_model, exact_drawing=True)
-    observation, _ = env.reset(seed=6)
-    assert np.array_equal(session.real.features, observation)
-    total = 0.0
-    for _ in range(10):
-        drive(session, 1)
-        observation, reward, *_ = env.step(AHEAD)
-        total += reward
-        assert np.array_equal(session.real.features, observation)
-    assert session.real.total == pytest.approx(total)
-    env.close()
-
-
-def test_the_dream_is_the_package_s_own(make_session: SessionFactory) -> None:
-    from dreamgym.dream.env import DreamCarRacingEnv
-
-    session = make_session(view="dream", seed=6)
-    env = DreamCarRacingEnv(world_model=session.world_model)
-    env.reset(seed=6)
-    total = 0.0
-    for _ in range(10):
-        drive(session, 1)
-        observation, reward, terminated, _, info = env.step(AHEAD)
-        total += reward
-        if terminated:
-            break
-    assert np.array_equal(session.dream.features, observation)
-    assert session.dream.total == pytest.approx(total)
-    assert session.dream.progress == info["progress"]
-    assert CAR_RACING.fps == env.metadata["render_fps"]
-    env.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -81,13 +81,13 @@ class LatentObservation(gym.Wrapper[NDArray[Any], Any, NDArray[np.uint8], Any], 
         self.encoder.reset(frame[None], seeds=[seed])
         return self._view.observe()[0], info
 
-    def step(self, action: Any) -> tuple[NDArray[Any], SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Drive one frame. See the class for what is observed and which errors are raised."""
         self.encoder.require_reset()
         passed, executed = self._actions.read(action)
         frame, reward, terminated, truncated, info = self.env.step(passed)
         self.encoder.step(frame[None], executed[None])
-        return self._view.observe()[0], reward, terminated, truncated, info
+        return self._view.observe()[0], float(reward), terminated, truncated, info
 
     @property
     def world_model(self) -> WorldModel:

@@ -109,7 +109,7 @@ class LatentCarRacingEnv(gym.Env[NDArray[Any], Any], EzPickle):
     def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Drive one frame of 1/50 s."""
         observation, reward, terminated, truncated, info = self._latent.step(action)
-        return observation, float(reward), bool(terminated), bool(truncated), info
+        return observation, reward, bool(terminated), bool(truncated), info
 
     def render(self) -> NDArray[np.uint8] | None:
         """CarRacing-v3's picture, uint8 of shape (400, 600, 3), or None in the mode "human".

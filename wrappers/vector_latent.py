@@ -92,14 +92,27 @@ class VectorLatentObservation(_Base):
         Args:
             seed: an int for seed + i in environment i, or one for each; None goes on with tracks and noise.
             options: passed on.
+
+        Raises:
+            ConfigError: for a mask of another type or shape, or without one True; nothing has changed.
         """
         options = None if options is None else dict(options)  # Gymnasium takes the mask out of it
-        mask = None if options is None else options.get("reset_mask")
+        mask = None if options is None else self._checked_mask(options.get("reset_mask"))
         frames, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # a list is allowed
         seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else seed
         self.encoder.reset(frames, seeds=seeds, mask=mask)
         self._ended[slice(None) if mask is None else mask] = False
         return self._view.observe(), infos
+
+    def _checked_mask(self, mask: Any) -> NDArray[np.bool_] | None:
+        if mask is None:
+            return None
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            got = f"{mask.dtype} of shape {mask.shape}" if isinstance(mask, np.ndarray) else repr(mask)
+            raise ConfigError(f'options["reset_mask"]: expected bool of shape ({self.num_envs},), got {got}')
+        if not mask.any():
+            raise ConfigError('options["reset_mask"]: expected at least one True, got none')
+        return mask.copy()
 
     def step(self, actions: Any) -> StepReturn:
         """Drive one frame everywhere. See the class for what is observed and which errors are raised."""

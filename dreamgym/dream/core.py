@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dreamgym.dream.actions import ActionRange
 from dreamgym.dream.kernel import StepKernel, sigmoid
-from dreamgym.dream.options import Temperature, parse_temperature
+from dreamgym.dream.options import Temperature, parse_temperature, temperature_ranges
 from dreamgym.dream.start import StartRequest, new_streams, start_noise, start_state
 from dreamgym.dream.state import DreamRows
 from dreamgym.dream.threads import for_each_tile, single_thread
@@ -20,7 +20,7 @@ from dreamgym.world_model import LATENT_LIMIT, WorldModel
 
 __all__ = ["DreamCore", "DreamStep"]
 
-_TILE = 256  # rows whose working set fits a core's second-level cache
+_TILE = 512  # rows at most: fewer, and torch's fixed cost of a call weighs more; more, and caches overflow
 _LEAST_TILE = 64  # below this, handing rows to another core costs more than it saves
 
 
@@ -85,7 +85,7 @@ class DreamCore(DreamRows):
         self.max_episode_steps = max_episode_steps
         self._bank = world_model.starts.to(device)
         self._actions = ActionRange(world, device)
-        self._heads = torch.zeros(self._size, self.kernel.head_size, device=device)
+        self._heads = self.kernel.heads(self._size)
         self._end_noise = torch.zeros(self._size, device=device)
         self._cut = torch.zeros(self._size, dtype=torch.int64, device=device)
         self._clamped = torch.zeros((), dtype=torch.int64, device=device)
@@ -107,7 +107,7 @@ class DreamCore(DreamRows):
         """What M said of the last step, leading dimension B; the mixture is a view, valid until the next step."""
         if not self._stepped:
             raise ResetNeededError("there is no prediction before the first step; call reset() and step() first")
-        return self.kernel.prediction(self._heads[: self.num_envs])
+        return self.kernel.prediction(self._heads.rows(slice(self.num_envs)))
 
     def set_temperature(self, temperature: Temperature | Tensor, mask: Tensor | None = None) -> None:
         """Change the temperature of this and later episodes.
@@ -121,16 +121,7 @@ class DreamCore(DreamRows):
             TemperatureError: unless positive and finite; nothing is then changed.
         """
         chosen = self._mask(mask)
-        if isinstance(temperature, Tensor) and temperature.ndim == 1:
-            if temperature.shape != (self.num_envs,):
-                raise ConfigError(f"expected {self.num_envs} temperatures, one a row; got {len(temperature)}")
-            low = torch.tensor([parse_temperature(value, 1.0)[0] for value in temperature.tolist()])
-            high = low
-        else:
-            value = temperature.item() if isinstance(temperature, Tensor) else temperature
-            ends = parse_temperature(value, self.world_model.temperature)
-            low, high = (torch.full((self.num_envs,), end) for end in ends)
-        low, high = low.to(self.device), high.to(self.device)
+        low, high = temperature_ranges(temperature, self.world_model.temperature, self.num_envs, self.device)
         self.temperature_low[chosen] = low[chosen]
         self.temperature_high[chosen] = high[chosen]
         fixed = chosen & (low == high)
@@ -167,7 +158,7 @@ class DreamCore(DreamRows):
         rows = torch.nonzero(self._mask(mask)).flatten()
         low, high = self.temperature_low[rows], self.temperature_high[rows]
         if temperature is not None:
-            low, high = (torch.full_like(low, end) for end in parse_temperature(temperature, 1.0))
+            low, high = map(low.new_tensor, parse_temperature(temperature, 1.0))
         if seeds is not None and (seeds.shape != (self.num_envs,) or seeds.dtype != torch.int64):
             raise ConfigError(
                 f"expected seeds as int64 of shape ({self.num_envs},); got {seeds.dtype} of {seeds.shape}"
@@ -214,17 +205,20 @@ class DreamCore(DreamRows):
     def _tiles(self, threads: int) -> list[slice]:
         if self.device.type != "cpu":
             return [slice(0, self._size)]
-        share = -(-self._size // threads)
-        length = min(_TILE, max(_LEAST_TILE, share + -share % self.kernel.padding))
+        pieces = threads * -(-self._size // (threads * _TILE))  # as many for each thread
+        length = -(-self._size // (pieces * self.kernel.padding)) * self.kernel.padding
+        length = max(_LEAST_TILE, length)
         return [slice(first, min(first + length, self._size)) for first in range(0, self._size, length)]
 
-    @torch.no_grad()  # a worker's thread has a grad mode of its own
+    @torch.inference_mode()  # a worker's thread has a mode of its own; no result of a call in here is handed out
     def _advance(self, tile: slice) -> None:
         """One step of a tile of rows into the spare buffers."""
         kernel, following = self.kernel, self._next_rows[tile]
-        heads = kernel.advance(self._rows[tile], self._c[tile], following, self._next_c[tile], self._heads[tile])
+        heads = self._heads.rows(tile)
+        kernel.advance(self._rows[tile], self._c[tile], following, self._next_c[tile])
+        kernel.predict(following, heads)
         uniform, normal, self._end_noise[tile] = kernel.noise(self._keys[tile], self._elapsed[tile])
-        drawn = kernel.sample(heads, self._temperature[tile, None], uniform, normal)
+        drawn = kernel.sample(heads.mixture, self._temperature[tile, None], uniform, normal)
         z = following[:, : kernel.latent_size]
         torch.clamp(drawn, -LATENT_LIMIT, LATENT_LIMIT, out=z)
         torch.sum(z != drawn, dim=1, out=self._cut[tile])
@@ -248,12 +242,10 @@ class DreamCore(DreamRows):
         elapsed = self.elapsed + 1
         over = torch.zeros_like(left) if self.max_episode_steps is None else elapsed >= self.max_episode_steps
         result = DreamStep(reward, left | finished, over, finished)
-        cut = self._cut[:count]
         if active is not None:
             progress, elapsed = torch.where(active, progress, self.progress), torch.where(active, elapsed, self.elapsed)
             result = DreamStep(*(value.masked_fill(~active, 0) for value in result))  # not a product: NaN * 0 is NaN
-            cut = cut * active
-        self._clamped += cut.sum()
+        self._clamped += self._cut[:count].sum() if active is None else self._cut[:count][active].sum()
         self.progress.copy_(progress)
         self.elapsed.copy_(elapsed)
         self._commit(active)

@@ -204,8 +204,7 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
         return decode_frames(self.world_model.vision, z)[0].numpy()
 
     def _picture(self) -> NDArray[np.uint8]:
-        picture: NDArray[np.uint8] = enlarge(self._frame()[None])[0]
-        return picture
+        return np.asarray(enlarge(self._frame()[None])[0])
 
     def render(self) -> NDArray[np.uint8] | None:
         """The picture, uint8 of shape (560, 640, 3), in the mode "rgb_array"; None in the others.

@@ -10,6 +10,7 @@ Integers wrap at their width, which is what two's complement multiplication does
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Final
 
@@ -71,6 +72,30 @@ def row_keys(seed: Tensor, episode: Tensor) -> Tensor:
     return torch.stack([mixed.to(torch.int32), (mixed >> 32).to(torch.int32)], dim=1)
 
 
+class _Constants:
+    """The numbers of :func:`uniforms` as tensors.
+
+    On a tile of rows, wrapping a Python number in every call to torch costs as much as the arithmetic.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        def number(value: int) -> Tensor:
+            return torch.tensor(value, dtype=torch.int32, device=device)
+
+        self.factors = [number(value) for value in (_ROUND_A, _ROUND_B, _ROUND_C)]
+        self.shifts = {count: (number(count), number((1 << (32 - count)) - 1)) for count in (8, 11, 14, 15, 17)}
+
+    def shift_right(self, value: Tensor, count: int, out: Tensor) -> Tensor:
+        """Logical shift of int32 into ``out``."""
+        shift, mask = self.shifts[count]
+        return torch.bitwise_right_shift(value, shift, out=out).bitwise_and_(mask)
+
+
+@functools.cache
+def _constants(device: torch.device) -> _Constants:
+    return _Constants(device)
+
+
 def uniforms(keys: Tensor, counters: Tensor) -> Tensor:
     """Uniform draws on [0, 1), multiples of 2**-24.
 
@@ -84,28 +109,25 @@ def uniforms(keys: Tensor, counters: Tensor) -> Tensor:
     Returns:
         float32 of shape (B, n).
     """
+    constants = _constants(keys.device)
+    first, second, third = constants.factors
     bits = counters ^ keys[:, :1]
-    bits ^= _shift_right(bits, 17)
-    bits *= _ROUND_A
-    bits ^= keys[:, 1:]
-    bits ^= _shift_right(bits, 11)
-    bits *= _ROUND_B
-    bits ^= _shift_right(bits, 15)
-    bits *= _ROUND_C
-    bits ^= _shift_right(bits, 14)
-    return _shift_right(bits, 8).to(torch.float32).mul_(_UNIFORM_SCALE)
+    shifted = torch.empty_like(bits)
+    bits.bitwise_xor_(constants.shift_right(bits, 17, shifted)).mul_(first).bitwise_xor_(keys[:, 1:])
+    bits.bitwise_xor_(constants.shift_right(bits, 11, shifted)).mul_(second)
+    bits.bitwise_xor_(constants.shift_right(bits, 15, shifted)).mul_(third)
+    bits.bitwise_xor_(constants.shift_right(bits, 14, shifted))
+    return constants.shift_right(bits, 8, shifted).float().mul_(_UNIFORM_SCALE)
 
 
 def normals(uniform: Tensor) -> Tensor:
-    """Standard normal draws from uniform ones, two from two (Box and Muller, 1958).
+    """Standard normal draws from uniform ones, by the inverse of their distribution function.
 
     Args:
-        uniform: float32 of shape (B, 2n), in [0, 1).
+        uniform: multiples of 2**-24 in [0, 1), float32 of any shape.
 
     Returns:
-        float32 of shape (B, 2n), within +-5.8.
+        float32 of the same shape, within +-5.5.
     """
-    first, second = uniform.chunk(2, dim=1)
-    radius = (1.0 - first).log_().mul_(-2.0).sqrt_()
-    angle = second * (2.0 * math.pi)
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)
+    centred = uniform.mul(2.0).sub_(1.0 - 2.0**-24)  # the middle of each step of 2**-24, in (-1, 1): exact
+    return centred.erfinv_().mul_(math.sqrt(2.0))

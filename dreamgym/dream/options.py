@@ -16,7 +16,7 @@ from dreamgym.real.preprocess import FRAME_SHAPE, preprocess
 if TYPE_CHECKING:
     from dreamgym.world_model import StartBank
 
-__all__ = ["Temperature", "parse_temperature", "reset_arguments", "start_candidates"]
+__all__ = ["Temperature", "parse_temperature", "reset_arguments", "start_candidates", "temperature_ranges"]
 
 Temperature = float | Sequence[float] | None
 """None for the card's, a number, or (low, high) to draw from uniformly at each episode's start."""
@@ -52,6 +52,24 @@ def parse_temperature(value: Any, default: float) -> tuple[float, float]:
         return low, high
     number = _positive(value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value, value)
     return number, number
+
+
+def temperature_ranges(
+    value: Temperature | Tensor, default: float, num_envs: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Each row's range, two tensors of float32 (num_envs,), from one for all or a tensor (num_envs,) of fixed ones.
+
+    Raises:
+        TemperatureError: unless positive and finite.
+        ConfigError: for a tensor of another length.
+    """
+    if isinstance(value, Tensor) and value.ndim == 1:
+        if len(value) != num_envs:
+            raise ConfigError(f"expected {num_envs} temperatures, one a row; got {len(value)}")
+        each = torch.tensor([parse_temperature(number, default)[0] for number in value.tolist()], device=device)
+        return each, each
+    low, high = parse_temperature(value.item() if isinstance(value, Tensor) else value, default)
+    return torch.full((num_envs,), low, device=device), torch.full((num_envs,), high, device=device)
 
 
 def start_candidates(start: Any, bank: StartBank) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 import pygame
+from numpy.typing import NDArray
 
 from dreamgym.play import theme
 from dreamgym.play.session import HISTORY, Session
@@ -16,10 +17,10 @@ from dreamgym.real.world import CAR_RACING
 
 __all__ = ["draw_charts"]
 
-_Line = tuple[Sequence[float | None], theme.Color]
+_Series = NDArray[np.float64]
+_Line = tuple[_Series, theme.Color]
 _WINDOW: Final = 25
 """Steps that rewards are averaged over: they come in lumps, one for each tile."""
-_FPS: Final = CAR_RACING.fps
 _REACH: Final = 3.5
 """Latents are shown within this on both sides."""
 
@@ -72,35 +73,48 @@ def _draw_latents(painter: Painter, session: Session, box: Rect) -> None:
 
 def _draw_reward(painter: Painter, session: Session, box: Rect) -> None:
     """Reward a second, expected and paid."""
-    expected = _smooth([reading.expected_reward for reading in session.readings])
-    real = _smooth([reading.real_reward for reading in session.readings])
+    lines: list[_Line] = [(_second(_series(session, "expected_reward")), theme.DREAM)]
     names = [("M expects", theme.DREAM)]
-    lines: list[_Line] = [(expected, theme.DREAM)]
     if session.leader is session.real:
+        lines.insert(0, (_second(_series(session, "real_reward")), theme.REALITY))
         names.append(("paid", theme.REALITY))
-        lines.insert(0, (real, theme.REALITY))
-    values = [value for line, _ in lines for value in line if value is not None]
-    high = _round_up(max(values, default=0.0), 100.0)
-    plot = _frame(painter, "Reward a second", names, box)
-    _plot(painter, plot, lines, (min([-0.1 * high, *values]), high), f"{high:.0f}")
+    high = _round_up(_highest(*(line for line, _ in lines)), 100.0)
+    low = min(-0.1 * high, *(-_highest(-line) for line, _ in lines), 0.0)
+    _plot(painter, _frame(painter, "Reward a second", names, box), lines, (low, high), f"{high:.0f}")
 
 
 def _draw_end(painter: Painter, session: Session, box: Rect) -> None:
     """The probability that a step ends the drive."""
-    ends = [reading.end for reading in session.readings]
-    now = f"{100 * ends[-1]:.1f} %" if ends else ""
+    ends = _series(session, "end")
+    now = f"{100 * ends[-1]:.1f} %" if len(ends) else ""
     plot = _frame(painter, "Chance that M ends it", [(now, theme.TEXT)], box)
-    high = _round_up(max(ends, default=0.0), 0.1)
+    high = _round_up(_highest(ends), 0.1)
     _plot(painter, plot, [(ends, theme.ALERT)], (-0.04 * high, high), f"{100 * high:.0f} %")
 
 
 def _draw_drift(painter: Painter, session: Session, box: Rect) -> None:
     """How far the dream's picture has gone from the real one, open loop, and what V alone loses."""
-    drift = [reading.drift for reading in session.readings]
-    floor = [reading.floor for reading in session.readings]
+    drift, floor = _series(session, "drift"), _series(session, "floor")
     plot = _frame(painter, "Pictures differ", [("dream", theme.DREAM), ("V alone", theme.MUTED)], box)
-    high = _round_up(max((value for value in drift if value is not None), default=0.0), 0.1)
+    high = _round_up(_highest(drift), 0.1)
     _plot(painter, plot, [(floor, theme.MUTED), (drift, theme.DREAM)], (0.0, high), f"{100 * high:.0f} %")
+
+
+def _series(session: Session, name: str) -> _Series:
+    """One field of all readings, float64 (n,); NaN where there was none."""
+    return np.array([getattr(reading, name) for reading in session.readings], np.float64)
+
+
+def _second(values: _Series) -> _Series:
+    """Running means over half a second, a second's worth."""
+    total = np.cumsum(np.nan_to_num(values))
+    total[_WINDOW:] -= total[:-_WINDOW].copy()
+    return np.where(np.isnan(values), np.nan, CAR_RACING.fps / _WINDOW * total)
+
+
+def _highest(*lines: _Series) -> float:
+    found = [float(np.nanmax(line)) for line in lines if np.isfinite(line).any()]
+    return max(found, default=0.0)
 
 
 def _round_up(value: float, least: float) -> float:
@@ -125,18 +139,6 @@ def _frame(painter: Painter, title: str, names: list[tuple[str, theme.Color]], b
     return plot
 
 
-def _smooth(values: Sequence[float | None]) -> list[float | None]:
-    """Running means over half a second, a second's worth; None where there is none yet."""
-    result: list[float | None] = []
-    total = 0.0
-    for index, value in enumerate(values):
-        total += value or 0.0
-        if index >= _WINDOW:
-            total -= values[index - _WINDOW] or 0.0
-        result.append(None if value is None else _FPS * total / _WINDOW)
-    return result
-
-
 def _plot(painter: Painter, plot: Rect, lines: Sequence[_Line], scale: tuple[float, float], highest: str) -> None:
     """Lines over the last five seconds, the newest at the right, smooth: drawn large and shrunk."""
     low, high = scale
@@ -145,17 +147,17 @@ def _plot(painter: Painter, plot: Rect, lines: Sequence[_Line], scale: tuple[flo
     large = pygame.Surface((width, height))
     large.fill(theme.PANEL)
 
-    def place(value: float) -> float:
-        return (1.0 - (value - low) / (1.05 * high - low)) * (height - 1)
+    def rows(values: _Series) -> _Series:
+        return (1.0 - (values - low) / (1.05 * high - low)) * (height - 1)
 
-    pygame.draw.line(large, theme.LINE, (0, place(0.0)), (width, place(0.0)), 2)
+    (zero,) = rows(np.zeros(1))
+    pygame.draw.line(large, theme.LINE, (0, zero), (width, zero), 2)
     thickness = max(round(3.5 * painter.scale), 2)
     for values, color in lines:
-        begin = HISTORY - len(values)
-        steps = enumerate(values, begin)
-        points = [(step / (HISTORY - 1) * width, place(value)) for step, value in steps if value is not None]
+        columns = np.arange(HISTORY - len(values), HISTORY) / (HISTORY - 1) * width
+        points = np.stack([columns, rows(values)], axis=1)[np.isfinite(values)]
         if len(points) > 1:
-            pygame.draw.lines(large, color, False, points, thickness)
+            pygame.draw.lines(large, color, False, points.tolist(), thickness)
     painter.surface.blit(pygame.transform.smoothscale(large, box.size), box)
     left, top, _, _ = plot
     painter.text(highest, left + 6, top + 6, theme.SMALL - 2, theme.FAINT)

@@ -98,7 +98,7 @@ def drivers(world_model: WorldModel, controller: Path | None = None, *, trust_pi
     if controller is not None:
         policy = load_policy(controller, world_model, trust_pickle=trust_pickle)
         name = controller.absolute().parent.name if controller.stem == "controller" else controller.stem
-        found.append(PolicyDriver(policy, name[:18], name))
+        found.append(PolicyDriver(policy, name[:14], name))
     if world_model.controller is not None:
         found.append(PolicyDriver(world_model.controller))
     return [*found, RandomDriver()]

@@ -26,6 +26,8 @@ _FPS: Final = CAR_RACING.fps
 _REPEAT_AFTER: Final = 20
 _REPEAT_EVERY: Final = 4
 """Ticks until a held key repeats, and between its repetitions."""
+_LATEST: Final = 0.1
+"""Seconds that are made up for after a delay."""
 _AXIS_FULL: Final = 32767
 
 _COMMANDS: Final = {getattr(pygame, f"K_{key}"): binding for binding in BINDINGS for key in binding.keys}
@@ -51,7 +53,7 @@ class Loop:
         self.window = window
         self.running = True
         self.controls = Controls()
-        self._clock = pygame.time.Clock()
+        self._due = time.perf_counter()
         self._held: tuple[Command, int] | None = None
         self._steps: deque[float] = deque(maxlen=2 * _FPS)
         self._pads: dict[int, Any] = {}
@@ -70,7 +72,7 @@ class Loop:
         draw(surface, self.session, Status(self._rate(), self.outputs.recording))
         self.outputs.show(surface)
         pygame.display.flip()
-        self._clock.tick(_FPS)
+        self._wait()
 
     def handle(self, event: pygame.event.Event) -> None:
         """Take in one event."""
@@ -151,6 +153,13 @@ class Loop:
             session.say(self.outputs.save_drives(session))
         else:
             obey(session, command)
+
+    def _wait(self) -> None:
+        """Wait until the next tick is due; a late one is made up for, unless it is very late."""
+        now = time.perf_counter()
+        self._due = max(self._due + 1.0 / _FPS, now - _LATEST)
+        if self._due > now:
+            time.sleep(self._due - now)
 
     def _rate(self) -> float | None:
         """Steps of the worlds a second, over the last ones."""

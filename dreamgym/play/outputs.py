@@ -83,7 +83,7 @@ class Outputs:
             paths = [self._episodes.write(it, dream=dreamt) for it, dreamt in episodes if it is not None]
         except (OSError, DreamGymError) as error:
             return f"Could not save the drive: {error}"
-        return f"Saved {', '.join(map(str, paths))}" if paths else "Too little to save yet: drive on for a moment"
+        return f"Saved {' and '.join(map(str, paths))}" if paths else "Too little to save yet: drive on for a moment"
 
     def news(self) -> str | None:
         """A line about something that happened in the background; None where nothing did."""

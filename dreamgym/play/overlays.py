@@ -29,13 +29,13 @@ def draw_ending(painter: Painter, session: Session, world: World, box: Rect) -> 
     title = (_DREAM_ENDINGS if world.dreamt else _REAL_ENDINGS)[world.ended]
     painter.text(title, middle, y, theme.NUMBER - 4, bold=True, align="center")
     painter.text(f"Return {world.total:.1f}", middle, y + 34, theme.BODY + 2, theme.TEXT, align="center")
-    if world is not session.leader:
+    if world is not session.leader and session.leader.ended is None:
         painter.text(
             "It begins again from reality in a moment", middle, y + 70, theme.BODY, theme.MUTED, align="center"
         )
     elif session.asleep:
         _keys(painter, (("Space", "Wake up"),), middle, y + 64)
-    else:
+    elif world is session.leader:
         _keys(painter, (("R", "Restart"), ("N", "New track")), middle, y + 64)
 
 
@@ -54,6 +54,9 @@ def _keys(painter: Painter, hints: tuple[tuple[str, str], ...], middle: float, t
 def draw_message(painter: Painter, message: str, box: Rect) -> None:
     """A line on a pill, at the top of a picture."""
     left, top, width, _ = box
+    while painter.width_of(message, theme.BODY) > width - 56 and len(message) > 20:
+        half = len(message) // 2  # a path's beginning and its end say most
+        message = f"{message[: half - 3]}…{message[half + 3 :]}"
     length = painter.width_of(message, theme.BODY) + 28
     painter.rounded((left + (width - length) / 2, top + 14, length, 32), theme.BACKGROUND, radius=16)
     painter.text(message, left + width / 2, top + 25, theme.BODY, align="center")

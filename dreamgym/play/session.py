@@ -31,9 +31,7 @@ _MESSAGE_TICKS: Final = 3 * CAR_RACING.fps
 
 
 class Session:
-    """Everything that a player can see and do, as state and commands.
-
-    Each tick is a fiftieth of a second of the player's time, in which the worlds advance by a step as the clock has it.
+    """Everything that a player can see and do. Each tick the worlds advance by a step, as the clock has it.
 
     Args:
         world_model: V, M and the start states.
@@ -120,8 +118,8 @@ class Session:
         Args:
             action: the player's, float32 (3,), used where the player drives.
         """
-        self._message_left = max(self._message_left - 1, 0)
-        if not self._message_left:
+        self._message_left -= 1
+        if self._message_left <= 0:
             self.message = ""
         if not self.clock.tick() or (self.waiting and not action.any()):
             return False
@@ -179,10 +177,7 @@ class Session:
         if self._folder is not None:
             refuse_test_seeds([seed], "drives that are saved as training data")
         self.seed, self.asleep = seed, False
-        if self.view == "dream":
-            self._start(self.dream)
-            return
-        self._start(self.real)
+        self._start(self.dream if self.view == "dream" else self.real)
         if self.view == "both":
             self.follow()
 
@@ -216,11 +211,11 @@ class Session:
     def wake(self) -> None:
         """Reality goes on where it stood."""
         self.asleep = False
+        self.readings.clear()
         if self.view == "both":
             self.follow()
         else:
             self.keep(self.dream)
-            self.readings.clear()
 
     def take_turns(self) -> None:
         """The next driver takes the wheel, in the middle of the drive."""
