@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from dreamgym.assemble import assemble
@@ -28,6 +27,7 @@ from dreamgym.config import (
     claim_folder,
     write_json,
 )
+from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
 from dreamgym.evaluate import evaluate_dream, evaluate_real
@@ -209,19 +209,10 @@ def evolve_round(config: PipelineConfig, this: Round) -> LinearController:
         temperature=(config.temperature, config.temperature),
         precision="bfloat16",
         seed=config.seed + this.number,
+        workers=config.workers,
     )
-    envs = gym.make_vec(
-        "dreamgym:DreamCarRacing-v0",
-        num_envs=settings.population * settings.rollouts,
-        vectorization_mode="vector_entry_point",
-        world_model=this.world,
-        precision=settings.precision,
-        temperature=settings.temperature,
-    )
-    try:
-        return evolve(settings, envs)
-    finally:
-        envs.close()
+    with DreamTrials(settings, choose_device("auto")) as trials:
+        return evolve(settings, trials)
 
 
 def measure(config: PipelineConfig, this: Round, controller: LinearController) -> dict[str, Any]:

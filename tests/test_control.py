@@ -12,7 +12,7 @@ import pytest
 from dreamgym.config import EvolveConfig
 from dreamgym.control.evolution import Evolution, evolve
 from dreamgym.control.linear import LinearController, squash
-from dreamgym.control.rollouts import RolloutScores, population_scores
+from dreamgym.control.rollouts import EnvTrials, RolloutScores
 from dreamgym.errors import BundleError, BundleNotFoundError, ConfigError, FitnessError, OutputFolderError
 
 
@@ -40,6 +40,10 @@ class TargetEnvs(gym.vector.VectorEnv[Any, Any, Any]):
 
 def config_for(folder: Path, **changes: Any) -> EvolveConfig:
     return replace(EvolveConfig(out=folder, generations=6, population=8, rollouts=4, sigma=0.5), **changes)
+
+
+def evolve_target(config: EvolveConfig, **arguments: Any) -> LinearController:
+    return evolve(config, EnvTrials(TargetEnvs(32), config), **arguments)
 
 
 def test_squashing_is_the_papers():
@@ -78,9 +82,9 @@ def test_a_bad_controller_file_is_refused_by_name(tmp_path: Path):
 
 
 def test_evolution_improves_and_resumes_to_the_bit(tmp_path: Path):
-    whole = evolve(config_for(tmp_path / "whole"), TargetEnvs(32))
-    evolve(config_for(tmp_path / "cut", generations=3), TargetEnvs(32))
-    resumed = evolve(config_for(tmp_path / "cut"), TargetEnvs(32))
+    whole = evolve_target(config_for(tmp_path / "whole"))
+    evolve_target(config_for(tmp_path / "cut", generations=3))
+    resumed = evolve_target(config_for(tmp_path / "cut"))
     assert np.array_equal(whole.parameters, resumed.parameters)
     entries = [json.loads(line) for line in (tmp_path / "whole/generations.jsonl").read_text().splitlines()]
     assert len(entries) == 6
@@ -88,32 +92,32 @@ def test_evolution_improves_and_resumes_to_the_bit(tmp_path: Path):
 
 
 def test_a_line_cut_off_by_a_kill_is_evolved_again(tmp_path: Path):
-    whole = evolve(config_for(tmp_path / "run"), TargetEnvs(32))
+    whole = evolve_target(config_for(tmp_path / "run"))
     log = tmp_path / "run/generations.jsonl"
     log.write_text(log.read_text()[:-20])
-    assert np.array_equal(evolve(config_for(tmp_path / "run"), TargetEnvs(32)).parameters, whole.parameters)
+    assert np.array_equal(evolve_target(config_for(tmp_path / "run")).parameters, whole.parameters)
 
 
 def test_numpys_global_generator_is_left_alone(tmp_path: Path):
     np.random.seed(5)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # type: ignore[index,union-attr]  # noqa: NPY002
-    evolve(config_for(tmp_path, generations=2), TargetEnvs(32))
+    evolve_target(config_for(tmp_path, generations=2))
     assert np.array_equal(before, np.random.get_state()[1])  # type: ignore[index]  # noqa: NPY002
 
 
 def test_all_candidates_get_the_same_seeds_and_both_kinds_of_start():
     envs = TargetEnvs(32)
     config = config_for(Path("unused"))
-    population_scores(envs, np.zeros((8, 9)), config, 0)
+    EnvTrials(envs, config)(np.zeros((8, 9)), 0)
     assert [start for _, start in envs.resets] == ["line", "anywhere"]
     seeds = np.array(envs.resets[0][0]).reshape(8, 4)
     assert (seeds == seeds[0]).all() and len(set(seeds[0])) == 4
-    population_scores(envs, np.zeros((8, 9)), config, 1)
+    EnvTrials(envs, config)(np.zeros((8, 9)), 1)
     assert not set(envs.resets[-1][0]) & set(seeds[0].tolist())
 
 
 def test_scores_stop_at_an_episodes_end():
-    scores = population_scores(TargetEnvs(32), np.zeros((8, 9)), config_for(Path("unused")), 0)
+    scores = EnvTrials(TargetEnvs(32), config_for(Path("unused")))(np.zeros((8, 9)), 0)
     assert scores.lengths.tolist() == [[3] * 4] * 8
 
 
@@ -126,7 +130,7 @@ def test_the_best_by_validation_is_kept_and_looks_are_counted(tmp_path: Path):
         one = np.ones((1, 1))
         return RolloutScores(one * next(means), one.astype(int), one)
 
-    best = evolve(config_for(tmp_path, validate_every=2), TargetEnvs(32), validate=validate)
+    best = evolve_target(config_for(tmp_path, validate_every=2), validate=validate)
     assert np.array_equal(best.parameters, seen[1].parameters)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["looks_at_validation"] == 3 and summary["best_validation"] == 9.0
@@ -149,9 +153,9 @@ def test_fitness_that_cannot_be_ranked_is_refused_by_name():
 
 
 def test_another_configuration_is_refused_and_bad_settings_named(tmp_path: Path):
-    evolve(config_for(tmp_path, generations=1), TargetEnvs(32))
+    evolve_target(config_for(tmp_path, generations=1))
     with pytest.raises(OutputFolderError, match="sigma"):
-        evolve(config_for(tmp_path, sigma=0.2), TargetEnvs(32))
+        evolve_target(config_for(tmp_path, sigma=0.2))
     for change in ({"generations": 0}, {"population": 2}, {"sigma": 0.0}, {"line_share": 1.5}):
         with pytest.raises(ConfigError):
             config_for(tmp_path, **change)

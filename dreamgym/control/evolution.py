@@ -1,4 +1,4 @@
-"""Evolving C with CMA-ES in any vector environment: ``dreamgym evolve``."""
+"""Evolving C with CMA-ES: ``dreamgym evolve``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import cma
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dreamgym.config import EvolveConfig, claim_folder, write_json
+from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.linear import LinearController
-from dreamgym.control.rollouts import RolloutScores, population_scores, real_scores
+from dreamgym.control.rollouts import RolloutScores, Trials, real_scores
 from dreamgym.errors import EpisodeFileError, FitnessError
 from dreamgym.seeds import VALIDATION_SEEDS
+from dreamgym.training import choose_device
 
 __all__ = ["Evolution", "evolve", "run"]
 
@@ -79,7 +80,7 @@ class Evolution:
 
 def evolve(
     config: EvolveConfig,
-    envs: gym.vector.VectorEnv[Any, Any, Any],
+    trials: Trials,
     *,
     validate: Callable[[LinearController], RolloutScores] | None = None,
     deadline: float | None = None,
@@ -88,8 +89,8 @@ def evolve(
     """Evolve a controller, going on from the log in the output folder if there is one.
 
     Args:
-        config: the settings; ``envs`` must have population * rollouts environments.
-        envs: where candidates are tried. All candidates of a generation get the same seeds (common random numbers).
+        config: the settings.
+        trials: tries candidates, all of a generation on the same seeds (common random numbers).
         validate: scores the distribution's mean in reality every ``config.validate_every`` generations.
         deadline: ``time.monotonic()`` after which no generation is begun.
         on_generation: called with the generation's number, the mean and its candidates' scores.
@@ -102,8 +103,9 @@ def evolve(
         OutputFolderError: the output folder holds something else.
     """
     claim_folder(config.out, config, may_differ=("workers", "generations"))
-    size = 3 * envs.single_observation_space.shape[0] + 3  # type: ignore[index]
-    initial = np.zeros(size) if config.initial is None else LinearController.load(config.initial).parameters
+    initial = (
+        np.zeros(trials.parameters) if config.initial is None else LinearController.load(config.initial).parameters
+    )
     evolution = Evolution(initial, config.sigma, config.population, config.seed)
     log = _GenerationLog(config.out / "generations.jsonl")
     best, best_score = evolution.mean, -np.inf
@@ -115,7 +117,7 @@ def evolve(
         entry = log.replay(generation)
         if entry is None:
             started = time.monotonic()
-            scores = population_scores(envs, candidates, config, generation)
+            scores = trials(candidates, generation)
             entry = {"generation": generation, "fitness": scores.fitness.tolist(), "sigma": evolution.sigma}
             entry |= {"return_mean": float(scores.returns.mean()), "seconds": time.monotonic() - started}
             evolution.tell(candidates, scores.fitness)
@@ -180,22 +182,11 @@ class _GenerationLog:
 
 def run(config: EvolveConfig) -> None:
     """The command ``dreamgym evolve``."""
-    envs = gym.make_vec(
-        "dreamgym:DreamCarRacing-v0",
-        num_envs=config.population * config.rollouts,
-        vectorization_mode="vector_entry_point",
-        max_episode_steps=config.max_episode_steps,
-        world_model=config.world_model,
-        temperature=config.temperature,
-        precision=config.precision,
-    )
     seeds = VALIDATION_SEEDS[: config.validation_tracks]
 
     def validate(controller: LinearController) -> RolloutScores:
         return real_scores(controller, seeds, workers=config.workers, world_model=config.world_model)
 
-    try:
-        evolve(config, envs, validate=validate)
-    finally:
-        envs.close()
+    with DreamTrials(config, choose_device("auto")) as trials:
+        evolve(config, trials, validate=validate)
     print(f"controller: {config.out / 'controller.safetensors'}")

@@ -1,11 +1,11 @@
-"""Trying controllers in vector environments, dreamed or real."""
+"""Trying controllers in vector environments."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dreamgym.config import EvolveConfig
 from dreamgym.control.linear import LinearController, squash
 
-__all__ = ["RolloutScores", "population_scores", "real_scores", "rollout"]
+__all__ = ["EnvTrials", "RolloutScores", "Trials", "real_scores", "rollout", "rollout_seeds"]
 
 VectorEnv = gym.vector.VectorEnv[Any, Any, Any]
 
@@ -38,27 +38,45 @@ class RolloutScores:
         return fitness
 
 
-def population_scores(
-    envs: VectorEnv, candidates: NDArray[np.float64], config: EvolveConfig, generation: int
-) -> RolloutScores:
-    """One generation: every candidate on the same starts and seeds.
+def rollout_seeds(config: EvolveConfig, generation: int) -> list[int]:
+    """The seeds of a generation's rollouts, the same for every candidate."""
+    seed = int(np.random.default_rng([config.seed, generation, 3]).integers(2**31 - config.rollouts))
+    return [seed + index for index in range(config.rollouts)]
+
+
+class Trials(Protocol):
+    """Scores the candidates of a generation; what evolution needs of a world."""
+
+    parameters: int
+    """How many parameters a candidate has."""
+
+    def __call__(self, candidates: NDArray[np.float64], generation: int) -> RolloutScores:
+        """Try candidates, (population, parameters), all on the seeds that the generation decides."""
+
+
+class EnvTrials:
+    """Scores populations in any vector environment that begins "line" and "anywhere" by its reset's options.
 
     Args:
         envs: population * rollouts environments.
-        candidates: (population, parameters).
-        config: rollouts, share of starts at the line, penalty.
-        generation: decides the seeds.
+        config: rollouts, share of starts at the line, penalty, seed.
     """
-    population, rollouts = len(candidates), config.rollouts
-    seed = int(np.random.default_rng([config.seed, generation, 3]).integers(2**31 - rollouts))
-    seeds = [seed + index for _ in range(population) for index in range(rollouts)]
-    at_line = np.tile(np.arange(rollouts) < round(config.line_share * rollouts), population)
-    # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little of a candidate.
-    for options, mask in (({"start": "line"}, at_line), ({"start": "anywhere", "progress": 0.0}, ~at_line)):
-        if mask.any():
-            observations, _ = envs.reset(seed=seeds, options={**options, "reset_mask": mask})  # type: ignore[arg-type]
-    weights = candidates.astype(np.float32)
-    return rollout(envs, observations, weights, config.smoothness)
+
+    def __init__(self, envs: VectorEnv, config: EvolveConfig) -> None:
+        self._envs, self._config = envs, config
+        self.parameters = 3 * envs.single_observation_space.shape[0] + 3  # type: ignore[index]
+
+    def __call__(self, candidates: NDArray[np.float64], generation: int) -> RolloutScores:
+        """See :class:`Trials`."""
+        config = self._config
+        population, rollouts = len(candidates), config.rollouts
+        seeds = rollout_seeds(config, generation) * population
+        at_line = np.tile(np.arange(rollouts) < round(config.line_share * rollouts), population)
+        # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little.
+        for options, mask in (({"start": "line"}, at_line), ({"start": "anywhere", "progress": 0.0}, ~at_line)):
+            if mask.any():
+                observations, _ = self._envs.reset(seed=seeds, options={**options, "reset_mask": mask})  # type: ignore[arg-type]
+        return rollout(self._envs, observations, candidates.astype(np.float32), config.smoothness)
 
 
 def rollout(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any, Final, Literal
 
-import gymnasium as gym
 import torch
 
 from dreamgym._compat import require_pygame
 from dreamgym.config import DemoConfig, EvolveConfig, claim_folder, write_json
+from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
 from dreamgym.control.rollouts import RolloutScores
@@ -114,14 +114,7 @@ def _evolve(config: DemoConfig) -> tuple[LinearController, float, int]:
         smoothness=0.5,
         precision=_precision(),
         seed=config.seed,
-    )
-    envs = gym.make_vec(
-        "dreamgym:DreamCarRacing-v0",
-        num_envs=settings.population * settings.rollouts,
-        vectorization_mode="vector_entry_point",
-        max_episode_steps=settings.max_episode_steps,
-        world_model=settings.world_model,
-        precision=settings.precision,
+        workers=config.workers,
     )
     steps, done, started = 0, 0, time.monotonic()
 
@@ -130,10 +123,8 @@ def _evolve(config: DemoConfig) -> tuple[LinearController, float, int]:
         steps += int(scores.lengths.sum())
         done = generation + 1
 
-    try:
-        controller = evolve(settings, envs, deadline=started + config.seconds, on_generation=count)
-    finally:
-        envs.close()
+    with DreamTrials(settings) as trials:
+        controller = evolve(settings, trials, deadline=started + config.seconds, on_generation=count)
     return controller, steps / (time.monotonic() - started), done
 
 

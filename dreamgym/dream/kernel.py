@@ -209,7 +209,8 @@ class StepKernel:
             )  # exact at 0 and 1; where() takes five times as long
         mean, log_sigma = picked.unbind()
         sigma = log_sigma.clamp_(LOG_SIGMA_MIN, LOG_SIGMA_MAX).exp_().mul_(temperature.sqrt())
-        return mean.addcmul_(sigma, normal)
+        drawn: Tensor = mean.addcmul_(sigma, normal)
+        return drawn
 
     def prediction(self, heads: Heads) -> Prediction:
         """The heads by name; the mixture is a view."""

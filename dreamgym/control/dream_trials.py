@@ -1,0 +1,182 @@
+"""Trying a population in the dream: each process dreams for its share of the candidates, on one thread.
+
+Two threads of one process would contend for Python's interpreter lock between the many short tensor operations of a
+step; two processes do not. What a candidate scores does not depend on how the population is divided.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamgym.config import EvolveConfig
+from dreamgym.control.rollouts import RolloutScores, rollout_seeds
+from dreamgym.dream.core import DreamCore
+from dreamgym.errors import WorkerError
+from dreamgym.world_model import WorldModel
+
+__all__ = ["DreamTrials", "dream_rollout"]
+
+
+def dream_rollout(core: DreamCore, candidates: NDArray[np.float32], smoothness_weight: float = 0.0) -> RolloutScores:
+    """Drive freshly reset dreams to the end of their episodes; what comes after an end does not count.
+
+    Args:
+        core: P * R dreams, candidate by candidate.
+        candidates: controllers' parameters, (P, parameters).
+        smoothness_weight: see :class:`RolloutScores`.
+    """
+    population, count = len(candidates), core.num_envs
+    shape = (population, count // population)
+    parameters = torch.from_numpy(np.ascontiguousarray(candidates)).to(core.device)
+    weights = parameters[:, :-3].unflatten(1, (3, -1)).transpose(1, 2).contiguous()  # (P, observation, 3)
+    bias = parameters[:, None, -3:]
+    running = torch.ones(count, dtype=torch.bool, device=core.device)
+    returns, smoothness = torch.zeros(count, device=core.device), torch.zeros(count, device=core.device)
+    lengths = torch.zeros(count, dtype=torch.int64, device=core.device)
+    previous: Tensor | None = None
+    while running.any():
+        actions = _squash(torch.baddbmm(bias, core.features.unflatten(0, shape), weights)).flatten(0, 1)
+        if previous is not None:
+            smoothness += (actions - previous).abs_().mean(dim=1).mul_(running)
+        previous = actions
+        step = core.step(actions)
+        returns += step.reward * running
+        lengths += running
+        running &= ~(step.terminated | step.truncated)
+    returns, lengths, smoothness = (value.reshape(shape).cpu() for value in (returns, lengths, smoothness))
+    return RolloutScores(returns.double().numpy(), lengths.numpy(), smoothness.double().numpy(), smoothness_weight)
+
+
+def _squash(raw: Tensor) -> Tensor:
+    """:func:`dreamgym.control.linear.squash` for tensors, in place."""
+    action = raw.tanh_()
+    action[..., 1].add_(1.0).div_(2.0)
+    action[..., 2].clamp_min_(0.0)
+    return action
+
+
+class DreamTrials:
+    """Scores populations in the dream of a bundle.
+
+    Args:
+        config: the bundle, population, rollouts, starts, temperature, precision, seed, and ``workers``, the processes.
+        device: on a GPU all candidates are tried at once, in this process.
+
+    Raises:
+        WorkerError: in a call, when a process died.
+    """
+
+    def __init__(self, config: EvolveConfig, device: torch.device | str = "cpu") -> None:
+        memory = WorldModel.load(config.world_model).memory
+        self.parameters = 3 * (memory.latent_size + memory.hidden_size) + 3
+        """How many parameters a candidate has."""
+        self._config = config
+        self._local: DreamCore | None = None
+        self._processes: list[tuple[Any, Connection]] = []
+        workers = 1 if torch.device(device).type != "cpu" else min(config.workers, config.population)
+        if workers == 1:
+            self._local = _core(config, config.population, device)
+            return
+        context = multiprocessing.get_context("spawn")
+        for share in np.array_split(np.arange(config.population), workers):
+            here, there = context.Pipe()
+            process = context.Process(target=_serve, args=(there, config, len(share)), daemon=True)
+            process.start()
+            there.close()
+            self._processes.append((process, here))
+
+    def __call__(self, candidates: NDArray[np.float64], generation: int) -> RolloutScores:
+        """One generation: every candidate on the same starts and seeds.
+
+        Args:
+            candidates: (population, parameters).
+            generation: decides the seeds.
+        """
+        weights = candidates.astype(np.float32)
+        if self._local is not None:
+            return _try(self._local, weights, self._config, generation)
+        shares = np.array_split(weights, len(self._processes))
+        try:
+            for (_, pipe), share in zip(self._processes, shares, strict=True):
+                pipe.send((share, generation))
+            parts: list[RolloutScores | Exception] = [pipe.recv() for _, pipe in self._processes]
+        except (EOFError, OSError) as error:
+            raise WorkerError("a dreaming process died; run the same command again to go on") from error
+        for part in parts:
+            if isinstance(part, Exception):
+                raise part
+        return _join([part for part in parts if isinstance(part, RolloutScores)])
+
+    def close(self) -> None:
+        """End the processes."""
+        for process, pipe in self._processes:
+            pipe.close()
+            process.join(timeout=5)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        self._processes = []
+
+    def __enter__(self) -> DreamTrials:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _join(parts: Sequence[RolloutScores]) -> RolloutScores:
+    return RolloutScores(
+        returns=np.concatenate([part.returns for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+        smoothness=np.concatenate([part.smoothness for part in parts]),
+        smoothness_weight=parts[0].smoothness_weight,
+    )
+
+
+def _core(config: EvolveConfig, population: int, device: torch.device | str) -> DreamCore:
+    return DreamCore(
+        WorldModel.load(config.world_model),
+        population * config.rollouts,
+        temperature=config.temperature,
+        max_episode_steps=config.max_episode_steps,
+        precision=config.precision,
+        device=device,
+    )
+
+
+def _try(core: DreamCore, candidates: NDArray[np.float32], config: EvolveConfig, generation: int) -> RolloutScores:
+    population = len(candidates)
+    seeds = torch.tensor(rollout_seeds(config, generation)).repeat(population)
+    at_line = (torch.arange(config.rollouts) < round(config.line_share * config.rollouts)).repeat(population)
+    if at_line.any():
+        core.reset(at_line, seeds=seeds, start="line")
+    if not at_line.all():
+        # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little.
+        core.reset(~at_line, seeds=seeds, start="anywhere", progress=0.0)
+    return dream_rollout(core, candidates, config.smoothness)
+
+
+def _serve(pipe: Connection, config: EvolveConfig, population: int) -> None:
+    """A process: try what comes through the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(1)
+    core = _core(config, population, "cpu")
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            candidates, generation = pipe.recv()
+            try:
+                pipe.send(_try(core, candidates, config, generation))
+            except Exception as error:  # the parent's to raise
+                pipe.send(error)
+    os._exit(0)
