@@ -35,12 +35,15 @@ def start_bank(
     latent_noise: float,
     seed: int,
     hard_share: float = 0.0,
+    stalled_share: float = 0.0,
     own_drives: list[LatentEpisode] | None = None,
 ) -> StartBank:
     """Real start states: first frames of episodes, and contexts from within them.
 
     Hard contexts are moments of up to a second and a half before a drive went wrong. A dream that begins there has the
     real corner ahead at the real speed, where one that begins at the line meets only corners of M's own invention.
+    Stalled contexts are moments after it went wrong: on the grass, or facing the wrong way. A controller that seldom
+    fails in the dream meets them nowhere else, and has to come back from them in reality.
 
     Args:
         memory: M, whose hidden states these are.
@@ -50,7 +53,8 @@ def start_bank(
         latent_noise: share of the posterior's noise in the latents.
         seed: decides the choice and the noise.
         hard_share: share of the contexts that are hard ones, where there are any.
-        own_drives: the controllers' own episodes, where hard contexts are looked for; ``episodes`` when None.
+        stalled_share: likewise of stalled ones.
+        own_drives: the controllers' own episodes, where both are looked for; ``episodes`` when None.
     """
     rng = np.random.default_rng([seed, 11])
     long_enough = [episode for episode in episodes if len(episode) > BURN_IN]
@@ -67,10 +71,12 @@ def start_bank(
     shares = np.array([len(episode) - BURN_IN for episode in long_enough], float)
     chosen = rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum())
     moments = [(long_enough[index], int(rng.integers(BURN_IN, len(long_enough[index])))) for index in chosen]
-    hard = [(episode, now) for episode in own_drives or long_enough for now in hard_moments(episode)]
-    if hard:
-        for place in range(round(hard_share * anywhere)):
-            moments[place] = hard[rng.integers(len(hard))]
+    place = 0
+    for share, find in ((hard_share, hard_moments), (stalled_share, stalled_moments)):
+        found = [(episode, now) for episode in own_drives or long_enough for now in find(episode)]
+        for _ in range(round(share * anywhere) if found else 0):
+            moments[place] = found[rng.integers(len(found))]
+            place += 1
     contexts, actions, progress = [], [], []
     for episode, now in moments:
         contexts.append(latents(episode, now - BURN_IN, now + 1))
@@ -100,6 +106,14 @@ def hard_moments(episode: LatentEpisode) -> list[int]:
     return found
 
 
+def stalled_moments(episode: LatentEpisode) -> list[int]:
+    """Frames from which a drive looks back on a second and a half without progress, and once had made some."""
+    total = np.concatenate([[0.0], np.cumsum(episode.progress)])
+    now = np.arange(BURN_IN + 75, len(episode))
+    found: list[int] = now[(total[now] == total[now - 75]) & (total[now] > 4)].tolist()
+    return found
+
+
 def assemble(
     out: Path,
     *,
@@ -111,7 +125,8 @@ def assemble(
     latent_noise: float = 1.0,
     at_line: int = 256,
     anywhere: int = 1024,
-    hard_share: float = 0.5,
+    hard_share: float = 0.3,
+    stalled_share: float = 0.3,
     seed: int = 0,
     card: dict[str, Any] | None = None,
 ) -> WorldModel:
@@ -128,6 +143,7 @@ def assemble(
         at_line: true starts in the bank.
         anywhere: contexts in the bank.
         hard_share: share of the contexts from moments before a drive went wrong; see :func:`start_bank`.
+        stalled_share: share of the contexts from moments after it did.
         seed: of the bank.
         card: further entries: config, data, losses, scores.
 
@@ -147,6 +163,7 @@ def assemble(
         anywhere=anywhere,
         latent_noise=latent_noise,
         hard_share=hard_share,
+        stalled_share=stalled_share,
         own_drives=read_latents(*latents[1:]),
         seed=seed,
     )

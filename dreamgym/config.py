@@ -154,6 +154,8 @@ class EvolveConfig:
     """Rollouts a candidate is averaged over."""
     sigma: float = 0.1
     """Initial step size."""
+    subspace: int = 0
+    """Search in so many leading principal components of what the controller sees; 0 to search all parameters."""
     temperature: tuple[float, float] | None = None
     """Range drawn from for each rollout; the card's temperature when not given."""
     line_share: float = 0.5
@@ -161,6 +163,8 @@ class EvolveConfig:
     max_episode_steps: int = 1000
     smoothness: float = 0.0
     """Penalty on the mean absolute change of the action from one frame to the next, per unit and frame."""
+    worst_share: float = 1.0
+    """Share of a candidate's rollouts, the worst ones, that its fitness is the mean of."""
     initial: Path | None = None
     """A controller to go on from; zeros when not given."""
     validate_every: int = 0
@@ -176,6 +180,7 @@ class EvolveConfig:
         _require(self.population >= 4, "population", "4 or more", self.population)
         _require(self.rollouts > 0, "rollouts", "a positive number", self.rollouts)
         _require(self.sigma > 0, "sigma", "a positive number", self.sigma)
+        _require(0 < self.worst_share <= 1, "worst_share", "above 0, 1 at most", self.worst_share)
         _require(0 <= self.line_share <= 1, "line_share", "0 to 1", self.line_share)
         _require(0 < self.validation_tracks <= 16, "validation_tracks", "1 to 16", self.validation_tracks)
 

@@ -212,7 +212,7 @@ def evolve_round(config: PipelineConfig, this: Round) -> LinearController:
         workers=config.workers,
     )
     with DreamTrials(settings, choose_device("auto")) as trials:
-        return evolve(settings, trials)
+        return evolve(settings, trials, subspace=trials.subspace)
 
 
 def measure(config: PipelineConfig, this: Round, controller: LinearController) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dreamgym.config import EvolveConfig
 from dreamgym.control.evolution import Evolution, evolve
 from dreamgym.control.linear import LinearController, squash
 from dreamgym.control.rollouts import EnvTrials, RolloutScores
+from dreamgym.control.subspace import Subspace
 from dreamgym.errors import BundleError, BundleNotFoundError, ConfigError, FitnessError, OutputFolderError
 
 
@@ -142,14 +143,16 @@ def test_the_best_by_validation_is_kept_and_looks_are_counted(tmp_path: Path):
 def test_flat_or_partly_broken_fitness_goes_on(fitness: np.ndarray):
     evolution = Evolution(np.zeros(9), 0.5, 8, 0)
     for _ in range(3):
-        evolution.tell(evolution.ask(), fitness)
+        evolution.ask()
+        evolution.tell(fitness)
     assert np.isfinite(evolution.mean.parameters).all()
 
 
 def test_fitness_that_cannot_be_ranked_is_refused_by_name():
     evolution = Evolution(np.zeros(9), 0.5, 8, 0)
+    evolution.ask()
     with pytest.raises(FitnessError):
-        evolution.tell(evolution.ask(), np.full(8, np.nan))
+        evolution.tell(np.full(8, np.nan))
 
 
 def test_another_configuration_is_refused_and_bad_settings_named(tmp_path: Path):
@@ -159,3 +162,41 @@ def test_another_configuration_is_refused_and_bad_settings_named(tmp_path: Path)
     for change in ({"generations": 0}, {"population": 2}, {"sigma": 0.0}, {"line_share": 1.5}):
         with pytest.raises(ConfigError):
             config_for(tmp_path, **change)
+
+
+def test_a_subspace_that_is_whole_loses_nothing():
+    features = np.random.default_rng(0).standard_normal((50, 4)) * [5.0, 1.0, 0.5, 0.1] + 3.0
+    parameters = np.random.default_rng(1).standard_normal(15)
+    whole = Subspace.of(features, 4)
+    np.testing.assert_allclose(whole.expand(whole.reduce(parameters)), parameters, atol=1e-9)
+    with pytest.raises(ConfigError, match="components"):
+        Subspace.of(features, 5)
+
+
+def test_a_subspace_keeps_what_varies():
+    features = np.random.default_rng(0).standard_normal((500, 4)) * [5.0, 1e-3, 2.0, 1e-3]
+    parameters = np.random.default_rng(1).standard_normal(15)
+    half = Subspace.of(features, 2)
+    kept = half.expand(half.reduce(parameters))
+    assert kept.shape == (15,)
+
+    def raw(some: np.ndarray) -> np.ndarray:
+        return features @ some[:-3].reshape(3, 4).T + some[-3:]
+
+    np.testing.assert_allclose(raw(kept), raw(parameters), atol=0.02)
+    assert half.expand(np.zeros((7, 9))).shape == (7, 15)
+
+
+def test_evolution_in_a_subspace_improves_and_resumes(tmp_path: Path):
+    subspace = Subspace.of(np.random.default_rng(0).uniform(-1, 1, (50, 2)), 1)
+    whole = evolve_target(config_for(tmp_path / "whole"), subspace=subspace)
+    evolve_target(config_for(tmp_path / "cut", generations=3), subspace=subspace)
+    assert np.array_equal(evolve_target(config_for(tmp_path / "cut"), subspace=subspace).parameters, whole.parameters)
+
+
+def test_fitness_is_of_the_worst_rollouts_less_the_penalty():
+    returns = np.array([[1.0, 9.0, 5.0, 3.0]])
+    scores = RolloutScores(returns, np.ones((1, 4), int), np.array([[0.0, 4.0, 0.0, 0.0]]))
+    assert scores.fitness().tolist() == [4.5]
+    assert scores.fitness(smoothness_weight=2.0).tolist() == [2.5]  # 1, 1, 5, 3
+    assert scores.fitness(2.0, worst_share=0.5).tolist() == [1.0]

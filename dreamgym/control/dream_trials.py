@@ -21,6 +21,7 @@ from torch import Tensor
 
 from dreamgym.config import EvolveConfig
 from dreamgym.control.rollouts import RolloutScores, rollout_seeds
+from dreamgym.control.subspace import Subspace
 from dreamgym.dream.core import DreamCore
 from dreamgym.errors import WorkerError
 from dreamgym.world_model import WorldModel
@@ -28,13 +29,12 @@ from dreamgym.world_model import WorldModel
 __all__ = ["DreamTrials", "dream_rollout"]
 
 
-def dream_rollout(core: DreamCore, candidates: NDArray[np.float32], smoothness_weight: float = 0.0) -> RolloutScores:
+def dream_rollout(core: DreamCore, candidates: NDArray[np.float32]) -> RolloutScores:
     """Drive freshly reset dreams to the end of their episodes; what comes after an end does not count.
 
     Args:
         core: P * R dreams, candidate by candidate.
         candidates: controllers' parameters, (P, parameters).
-        smoothness_weight: see :class:`RolloutScores`.
     """
     population, count = len(candidates), core.num_envs
     shape = (population, count // population)
@@ -55,7 +55,7 @@ def dream_rollout(core: DreamCore, candidates: NDArray[np.float32], smoothness_w
         lengths += running
         running &= ~(step.terminated | step.truncated)
     returns, lengths, smoothness = (value.reshape(shape).cpu() for value in (returns, lengths, smoothness))
-    return RolloutScores(returns.double().numpy(), lengths.numpy(), smoothness.double().numpy(), smoothness_weight)
+    return RolloutScores(returns.double().numpy(), lengths.numpy(), smoothness.double().numpy())
 
 
 def _squash(raw: Tensor) -> Tensor:
@@ -78,9 +78,16 @@ class DreamTrials:
     """
 
     def __init__(self, config: EvolveConfig, device: torch.device | str = "cpu") -> None:
-        memory = WorldModel.load(config.world_model).memory
+        world_model = WorldModel.load(config.world_model)
+        memory, starts = world_model.memory, world_model.starts
         self.parameters = 3 * (memory.latent_size + memory.hidden_size) + 3
         """How many parameters a candidate has."""
+        self.subspace: Subspace | None = None
+        """Where to search, by the configuration."""
+        if config.subspace:
+            # The contexts' features are real ones; those at the line have h = 0.
+            features = torch.cat([starts.z, starts.h], dim=1)[~starts.at_line]
+            self.subspace = Subspace.of(features.numpy(), config.subspace)
         self._config = config
         self._local: DreamCore | None = None
         self._processes: list[tuple[Any, Connection]] = []
@@ -140,7 +147,6 @@ def _join(parts: Sequence[RolloutScores]) -> RolloutScores:
         returns=np.concatenate([part.returns for part in parts]),
         lengths=np.concatenate([part.lengths for part in parts]),
         smoothness=np.concatenate([part.smoothness for part in parts]),
-        smoothness_weight=parts[0].smoothness_weight,
     )
 
 
@@ -164,7 +170,7 @@ def _try(core: DreamCore, candidates: NDArray[np.float32], config: EvolveConfig,
     if not at_line.all():
         # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little.
         core.reset(~at_line, seeds=seeds, start="anywhere", progress=0.0)
-    return dream_rollout(core, candidates, config.smoothness)
+    return dream_rollout(core, candidates)
 
 
 def _serve(pipe: Connection, config: EvolveConfig, population: int) -> None:

@@ -17,6 +17,7 @@ from dreamgym.config import EvolveConfig, claim_folder, write_json
 from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.linear import LinearController
 from dreamgym.control.rollouts import RolloutScores, Trials, real_scores
+from dreamgym.control.subspace import Subspace
 from dreamgym.errors import EpisodeFileError, FitnessError
 from dreamgym.seeds import VALIDATION_SEEDS
 from dreamgym.training import choose_device
@@ -31,13 +32,16 @@ class Evolution:
     and is resumed by telling it again every stored generation's fitness: the same draws give the same state.
     """
 
-    def __init__(self, initial: NDArray[np.floating], sigma: float, population: int, seed: int) -> None:
+    def __init__(
+        self, initial: NDArray[np.floating], sigma: float, population: int, seed: int, subspace: Subspace | None = None
+    ) -> None:
         rng = np.random.default_rng([seed, 7])
         options = {
             "popsize": population,
             "randn": lambda *shape: rng.standard_normal(shape),
             "seed": np.nan,  # leave NumPy's global generator alone
-            "CMA_diagonal": True,  # a full covariance takes far more generations than there are
+            # Of 867 parameters, learning a full covariance takes far more generations than there are.
+            "CMA_diagonal": subspace is None,
             "verbose": -9,
             "maxiter": np.inf,
             "tolfun": 0,
@@ -45,12 +49,18 @@ class Evolution:
             "tolstagnation": np.inf,
             "tolflatfitness": np.inf,
         }
-        self._strategy = cma.CMAEvolutionStrategy(np.asarray(initial, np.float64), sigma, options)
+        point = np.asarray(initial, np.float64) if subspace is None else subspace.reduce(initial)
+        self._strategy = cma.CMAEvolutionStrategy(point, sigma, options)
+        self._subspace = subspace
+        self._points: list[NDArray[np.float64]] = []
+
+    def _parameters(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return points if self._subspace is None else self._subspace.expand(points)
 
     @property
     def mean(self) -> LinearController:
         """The distribution's mean: the controller to keep, since the best of a generation is luck."""
-        return LinearController.from_parameters(self._strategy.mean)
+        return LinearController.from_parameters(self._parameters(self._strategy.mean))
 
     @property
     def sigma(self) -> float:
@@ -59,10 +69,11 @@ class Evolution:
 
     def ask(self) -> NDArray[np.float64]:
         """The next candidates, (population, parameters)."""
-        return np.stack(self._strategy.ask())
+        self._points = self._strategy.ask()
+        return self._parameters(np.stack(self._points))
 
-    def tell(self, candidates: NDArray[np.float64], fitness: NDArray[np.float64]) -> None:
-        """Give the candidates' fitness, (population,), the higher the better.
+    def tell(self, fitness: NDArray[np.float64]) -> None:
+        """Give the fitness of the candidates last asked for, (population,), the higher the better.
 
         A candidate whose fitness is NaN or infinite ranks last.
 
@@ -75,13 +86,14 @@ class Evolution:
                 "every candidate's fitness is NaN or infinite; the environment or the weights are broken"
             )
         ranked = np.where(finite, fitness, fitness[finite].min() - 1.0)
-        self._strategy.tell(list(candidates), list(-ranked))
+        self._strategy.tell(self._points, list(-ranked))
 
 
 def evolve(
     config: EvolveConfig,
     trials: Trials,
     *,
+    subspace: Subspace | None = None,
     validate: Callable[[LinearController], RolloutScores] | None = None,
     deadline: float | None = None,
     on_generation: Callable[[int, LinearController, RolloutScores], None] | None = None,
@@ -91,6 +103,7 @@ def evolve(
     Args:
         config: the settings.
         trials: tries candidates, all of a generation on the same seeds (common random numbers).
+        subspace: to search in; all parameters when None.
         validate: scores the distribution's mean in reality every ``config.validate_every`` generations.
         deadline: ``time.monotonic()`` after which no generation is begun.
         on_generation: called with the generation's number, the mean and its candidates' scores.
@@ -106,7 +119,7 @@ def evolve(
     initial = (
         np.zeros(trials.parameters) if config.initial is None else LinearController.load(config.initial).parameters
     )
-    evolution = Evolution(initial, config.sigma, config.population, config.seed)
+    evolution = Evolution(initial, config.sigma, config.population, config.seed, subspace)
     log = _GenerationLog(config.out / "generations.jsonl")
     best, best_score = evolution.mean, -np.inf
     total = config.generations if deadline is None else None  # with a deadline, how many there will be is not known
@@ -118,9 +131,10 @@ def evolve(
         if entry is None:
             started = time.monotonic()
             scores = trials(candidates, generation)
-            entry = {"generation": generation, "fitness": scores.fitness.tolist(), "sigma": evolution.sigma}
+            fitness = scores.fitness(config.smoothness, config.worst_share)
+            entry = {"generation": generation, "fitness": fitness.tolist(), "sigma": evolution.sigma}
             entry |= {"return_mean": float(scores.returns.mean()), "seconds": time.monotonic() - started}
-            evolution.tell(candidates, scores.fitness)
+            evolution.tell(fitness)
             last = generation + 1 == config.generations
             if (
                 validate is not None
@@ -133,7 +147,7 @@ def evolve(
             if on_generation is not None:
                 on_generation(generation, evolution.mean, scores)
         else:
-            evolution.tell(candidates, np.array(entry["fitness"]))
+            evolution.tell(np.array(entry["fitness"]))
         if "validation" in entry and np.mean(entry["validation"]) > best_score:
             best, best_score = evolution.mean, float(np.mean(entry["validation"]))
             best.save(config.out / "controller.safetensors")
@@ -188,5 +202,5 @@ def run(config: EvolveConfig) -> None:
         return real_scores(controller, seeds, workers=config.workers, world_model=config.world_model)
 
     with DreamTrials(config, choose_device("auto")) as trials:
-        evolve(config, trials, validate=validate)
+        evolve(config, trials, subspace=trials.subspace, validate=validate)
     print(f"controller: {config.out / 'controller.safetensors'}")

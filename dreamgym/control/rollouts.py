@@ -29,12 +29,17 @@ class RolloutScores:
     """Steps, (P, R)."""
     smoothness: NDArray[np.float64]
     """Sum over steps of the mean absolute change of the action, (P, R)."""
-    smoothness_weight: float = 0.0
 
-    @property
-    def fitness(self) -> NDArray[np.float64]:
-        """Mean return less the penalty on changes of the action, (P,)."""
-        fitness: NDArray[np.float64] = (self.returns - self.smoothness_weight * self.smoothness).mean(axis=1)
+    def fitness(self, smoothness_weight: float = 0.0, worst_share: float = 1.0) -> NDArray[np.float64]:
+        """Mean return less the penalty on changes of the action, (P,).
+
+        Args:
+            smoothness_weight: penalty per unit and frame.
+            worst_share: the mean is over this share of each candidate's rollouts, its worst ones.
+        """
+        worst_first = np.sort(self.returns - smoothness_weight * self.smoothness, axis=1)
+        count = max(1, round(worst_share * worst_first.shape[1]))
+        fitness: NDArray[np.float64] = worst_first[:, :count].mean(axis=1)
         return fitness
 
 
@@ -76,19 +81,16 @@ class EnvTrials:
         for options, mask in (({"start": "line"}, at_line), ({"start": "anywhere", "progress": 0.0}, ~at_line)):
             if mask.any():
                 observations, _ = self._envs.reset(seed=seeds, options={**options, "reset_mask": mask})  # type: ignore[arg-type]
-        return rollout(self._envs, observations, candidates.astype(np.float32), config.smoothness)
+        return rollout(self._envs, observations, candidates.astype(np.float32))
 
 
-def rollout(
-    envs: VectorEnv, observations: NDArray[np.float32], candidates: NDArray[np.float32], smoothness_weight: float = 0.0
-) -> RolloutScores:
+def rollout(envs: VectorEnv, observations: NDArray[np.float32], candidates: NDArray[np.float32]) -> RolloutScores:
     """Drive freshly reset environments to the end of their episodes; what comes after an end does not count.
 
     Args:
         envs: P * R environments, candidate by candidate.
         observations: what reset returned, (P * R, observation_size).
         candidates: controllers' parameters, (P, parameters).
-        smoothness_weight: see :class:`RolloutScores`.
     """
     population, count = len(candidates), len(observations)
     weights = np.ascontiguousarray(candidates[:, :-3].reshape(population, 3, -1).swapaxes(1, 2))  # (P, obs, 3)
@@ -108,7 +110,7 @@ def rollout(
         lengths += running
         running &= ~(terminated | truncated)
     shape = (population, count // population)
-    return RolloutScores(returns.reshape(shape), lengths.reshape(shape), smoothness.reshape(shape), smoothness_weight)
+    return RolloutScores(returns.reshape(shape), lengths.reshape(shape), smoothness.reshape(shape))
 
 
 def real_scores(
