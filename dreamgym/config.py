@@ -163,6 +163,8 @@ class EvolveConfig:
     max_episode_steps: int = 1000
     smoothness: float = 0.0
     """Penalty on the mean absolute change of the action from one frame to the next, per unit and frame."""
+    pace_limit: float = float("inf")
+    """Points of progress a frame, averaged over half a second; what is gained beyond it does not count."""
     worst_share: float = 1.0
     """Share of a candidate's rollouts, the worst ones, that its fitness is the mean of."""
     initial: Path | None = None

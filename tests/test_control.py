@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 from dreamgym.config import EvolveConfig
 from dreamgym.control.evolution import Evolution, evolve
 from dreamgym.control.linear import LinearController, squash
-from dreamgym.control.rollouts import EnvTrials, RolloutScores
+from dreamgym.control.rollouts import EnvTrials, Pace, RolloutScores
 from dreamgym.control.subspace import Subspace
 from dreamgym.errors import BundleError, BundleNotFoundError, ConfigError, FitnessError, OutputFolderError
 
@@ -129,7 +131,7 @@ def test_the_best_by_validation_is_kept_and_looks_are_counted(tmp_path: Path):
     def validate(controller: LinearController) -> RolloutScores:
         seen.append(controller)
         one = np.ones((1, 1))
-        return RolloutScores(one * next(means), one.astype(int), one)
+        return RolloutScores(one * next(means), one.astype(int), one, 0 * one)
 
     best = evolve_target(config_for(tmp_path, validate_every=2), validate=validate)
     assert np.array_equal(best.parameters, seen[1].parameters)
@@ -196,7 +198,18 @@ def test_evolution_in_a_subspace_improves_and_resumes(tmp_path: Path):
 
 def test_fitness_is_of_the_worst_rollouts_less_the_penalty():
     returns = np.array([[1.0, 9.0, 5.0, 3.0]])
-    scores = RolloutScores(returns, np.ones((1, 4), int), np.array([[0.0, 4.0, 0.0, 0.0]]))
+    scores = RolloutScores(returns, np.ones((1, 4), int), np.array([[0.0, 4.0, 0.0, 0.0]]), np.zeros((1, 4)))
     assert scores.fitness().tolist() == [4.5]
     assert scores.fitness(smoothness_weight=2.0).tolist() == [2.5]  # 1, 1, 5, 3
     assert scores.fitness(2.0, worst_share=0.5).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.tensor])
+def test_haste_is_what_is_gained_faster_than_the_limit(library: Any):
+    pace = Pace(1.0)
+    for _ in range(500):
+        excess = pace.excess(library([2.9, 0.9, 0.4]))  # 3, 1 and 0.5 points of progress a frame
+    np.testing.assert_allclose(excess, [2.0, 0.0, 0.0], atol=1e-3)
+    first = Pace(1.0).excess(library([12.4, -0.1, -0.1]))  # one tile is no haste yet
+    np.testing.assert_allclose(first, 0.0, atol=1e-6)
+    assert not Pace(math.inf).excess(library([99.0])).any()

@@ -7,6 +7,7 @@ step; two processes do not. What a candidate scores does not depend on how the p
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamgym.config import EvolveConfig
-from dreamgym.control.rollouts import RolloutScores, rollout_seeds
+from dreamgym.control.rollouts import Pace, RolloutScores, rollout_seeds
 from dreamgym.control.subspace import Subspace
 from dreamgym.dream.core import DreamCore
 from dreamgym.errors import WorkerError
@@ -29,12 +30,13 @@ from dreamgym.world_model import WorldModel
 __all__ = ["DreamTrials", "dream_rollout"]
 
 
-def dream_rollout(core: DreamCore, candidates: NDArray[np.float32]) -> RolloutScores:
+def dream_rollout(core: DreamCore, candidates: NDArray[np.float32], pace_limit: float = math.inf) -> RolloutScores:
     """Drive freshly reset dreams to the end of their episodes; what comes after an end does not count.
 
     Args:
         core: P * R dreams, candidate by candidate.
         candidates: controllers' parameters, (P, parameters).
+        pace_limit: see :class:`dreamgym.control.rollouts.Pace`.
     """
     population, count = len(candidates), core.num_envs
     shape = (population, count // population)
@@ -42,7 +44,8 @@ def dream_rollout(core: DreamCore, candidates: NDArray[np.float32]) -> RolloutSc
     weights = parameters[:, :-3].unflatten(1, (3, -1)).transpose(1, 2).contiguous()  # (P, observation, 3)
     bias = parameters[:, None, -3:]
     running = torch.ones(count, dtype=torch.bool, device=core.device)
-    returns, smoothness = torch.zeros(count, device=core.device), torch.zeros(count, device=core.device)
+    returns, smoothness, haste = (torch.zeros(count, device=core.device) for _ in range(3))
+    pace = Pace(pace_limit)
     lengths = torch.zeros(count, dtype=torch.int64, device=core.device)
     previous: Tensor | None = None
     while running.any():
@@ -52,10 +55,11 @@ def dream_rollout(core: DreamCore, candidates: NDArray[np.float32]) -> RolloutSc
         previous = actions
         step = core.step(actions)
         returns += step.reward * running
+        haste += pace.excess(step.reward) * running
         lengths += running
         running &= ~(step.terminated | step.truncated)
-    returns, lengths, smoothness = (value.reshape(shape).cpu() for value in (returns, lengths, smoothness))
-    return RolloutScores(returns.double().numpy(), lengths.numpy(), smoothness.double().numpy())
+    sums = (returns.double(), lengths, smoothness.double(), haste.double())
+    return RolloutScores(*(value.reshape(shape).cpu().numpy() for value in sums))
 
 
 def _squash(raw: Tensor) -> Tensor:
@@ -147,6 +151,7 @@ def _join(parts: Sequence[RolloutScores]) -> RolloutScores:
         returns=np.concatenate([part.returns for part in parts]),
         lengths=np.concatenate([part.lengths for part in parts]),
         smoothness=np.concatenate([part.smoothness for part in parts]),
+        haste=np.concatenate([part.haste for part in parts]),
     )
 
 
@@ -170,7 +175,7 @@ def _try(core: DreamCore, candidates: NDArray[np.float32], config: EvolveConfig,
     if not at_line.all():
         # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little.
         core.reset(~at_line, seeds=seeds, start="anywhere", progress=0.0)
-    return dream_rollout(core, candidates)
+    return dream_rollout(core, candidates, config.pace_limit)
 
 
 def _serve(pipe: Connection, config: EvolveConfig, population: int) -> None:

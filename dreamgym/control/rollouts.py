@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 
 from dreamgym.config import EvolveConfig
 from dreamgym.control.linear import LinearController, squash
+from dreamgym.real.world import CAR_RACING
 
-__all__ = ["EnvTrials", "RolloutScores", "Trials", "real_scores", "rollout", "rollout_seeds"]
+__all__ = ["EnvTrials", "Pace", "RolloutScores", "Trials", "real_scores", "rollout", "rollout_seeds"]
+
+PACE_FRAMES: Final = 25
 
 VectorEnv = gym.vector.VectorEnv[Any, Any, Any]
 
@@ -29,15 +33,17 @@ class RolloutScores:
     """Steps, (P, R)."""
     smoothness: NDArray[np.float64]
     """Sum over steps of the mean absolute change of the action, (P, R)."""
+    haste: NDArray[np.float64]
+    """Points of progress gained faster than the pace limit, (P, R)."""
 
     def fitness(self, smoothness_weight: float = 0.0, worst_share: float = 1.0) -> NDArray[np.float64]:
-        """Mean return less the penalty on changes of the action, (P,).
+        """Mean return less haste and the penalty on changes of the action, (P,).
 
         Args:
             smoothness_weight: penalty per unit and frame.
             worst_share: the mean is over this share of each candidate's rollouts, its worst ones.
         """
-        worst_first = np.sort(self.returns - smoothness_weight * self.smoothness, axis=1)
+        worst_first = np.sort(self.returns - self.haste - smoothness_weight * self.smoothness, axis=1)
         count = max(1, round(worst_share * worst_first.shape[1]))
         fitness: NDArray[np.float64] = worst_first[:, :count].mean(axis=1)
         return fitness
@@ -81,7 +87,7 @@ class EnvTrials:
         for options, mask in (({"start": "line"}, at_line), ({"start": "anywhere", "progress": 0.0}, ~at_line)):
             if mask.any():
                 observations, _ = self._envs.reset(seed=seeds, options={**options, "reset_mask": mask})  # type: ignore[arg-type]
-        return rollout(self._envs, observations, candidates.astype(np.float32))
+        return rollout(self._envs, observations, candidates.astype(np.float32), config.pace_limit)
 
 
 def rollout(envs: VectorEnv, observations: NDArray[np.float32], candidates: NDArray[np.float32]) -> RolloutScores:
@@ -91,12 +97,14 @@ def rollout(envs: VectorEnv, observations: NDArray[np.float32], candidates: NDAr
         envs: P * R environments, candidate by candidate.
         observations: what reset returned, (P * R, observation_size).
         candidates: controllers' parameters, (P, parameters).
+        pace_limit: see :class:`Pace`.
     """
     population, count = len(candidates), len(observations)
     weights = np.ascontiguousarray(candidates[:, :-3].reshape(population, 3, -1).swapaxes(1, 2))  # (P, obs, 3)
     bias = candidates[:, None, -3:]  # (P, 1, 3)
     running = np.ones(count, bool)
-    returns, smoothness = np.zeros(count), np.zeros(count)
+    returns, smoothness, haste = np.zeros(count), np.zeros(count), np.zeros(count)
+    pace = Pace(pace_limit)
     lengths = np.zeros(count, np.int64)
     previous: NDArray[np.float32] | None = None
     while running.any():
@@ -107,10 +115,11 @@ def rollout(envs: VectorEnv, observations: NDArray[np.float32], candidates: NDAr
         previous = actions
         observations, rewards, terminated, truncated, _ = envs.step(actions)
         returns += running * rewards
+        haste += running * pace.excess(rewards)
         lengths += running
         running &= ~(terminated | truncated)
     shape = (population, count // population)
-    return RolloutScores(returns.reshape(shape), lengths.reshape(shape), smoothness.reshape(shape))
+    return RolloutScores(*(value.reshape(shape) for value in (returns, lengths, smoothness, haste)))
 
 
 def real_scores(
@@ -144,4 +153,5 @@ def real_scores(
         returns=np.concatenate([part.returns for part in parts], axis=1),
         lengths=np.concatenate([part.lengths for part in parts], axis=1),
         smoothness=np.concatenate([part.smoothness for part in parts], axis=1),
+        haste=np.concatenate([part.haste for part in parts], axis=1),
     )
