@@ -1,0 +1,145 @@
+"""The dream: one environment, the batched core, and the vector environment around it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+
+from benchmarks.machine import available_threads
+from benchmarks.measuring import Case, rate
+from dreamgym.dream.core import DreamCore
+from dreamgym.dream.kernel import PRECISIONS
+from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.registration import DREAM_ID
+from dreamgym.world_model import WorldModel
+
+__all__ = ["core_cases", "single_cases", "step_flop", "vector_cases"]
+
+_ID = f"dreamgym:{DREAM_ID}"
+_UNIT = "env-steps/s"
+_BATCHES = (1, 4, 16, 64, 256, 512, 1024, 4096, 16384)
+_QUICK_BATCHES = (1, 64, 512)
+
+
+def step_flop(memory: MDNRNN) -> float:
+    """Floating-point operations of one environment's step in the products: each weight times and plus."""
+    return 2.0 * sum(parameter.numel() for parameter in memory.parameters())
+
+
+def dreaming(env: gym.Env[Any, Any]) -> Callable[[], int]:
+    """Fifty steps of the environment with one action."""
+    env.reset(seed=1)
+    action = np.array([0.1, 0.3, 0.0], np.float32)
+
+    def work() -> int:
+        for _ in range(50):
+            *_, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+        return 50
+
+    return work
+
+
+@contextlib.contextmanager
+def single_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
+    """``gym.make``, one environment, by observation and mode."""
+    flop = step_flop(WorldModel.load().memory)
+    options: dict[str, dict[str, Any]] = {
+        "features": {},
+        "latent": {"obs_type": "latent"},
+        "rgb": {"obs_type": "rgb"},
+        "features, bfloat16": {"precision": "bfloat16"},
+    }
+    envs = {name: gym.make(_ID, **arguments) for name, arguments in options.items()}
+    try:
+        yield [
+            Case(
+                f"{name}, {threads} thread{'s' * (threads > 1)}",
+                _UNIT,
+                rate(dreaming(env), seconds),
+                threads=threads,
+                flop=flop,
+                precision=options[name].get("precision", "float32"),
+            )
+            for name, env in envs.items()
+            for threads in (available_threads() if name in ("features", "rgb") else [1])
+        ]
+    finally:
+        for env in envs.values():
+            env.close()
+
+
+@contextlib.contextmanager
+def core_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
+    """:class:`DreamCore` on tensors: what the environments are made of."""
+    world_model = WorldModel.load()
+    flop = step_flop(world_model.memory)
+    cases = []
+    for batch in _QUICK_BATCHES if quick else _BATCHES:
+        for precision in PRECISIONS:
+            core = DreamCore(world_model, batch, precision=precision, max_episode_steps=None)
+            core.reset(seeds=torch.arange(batch))
+            work = _core_work(core)
+            measure = rate(work, seconds)
+            cases += [_case(precision, threads, batch, measure, flop) for threads in available_threads()]
+    yield cases
+
+
+def _core_work(core: DreamCore) -> Callable[[], int]:
+    actions = torch.tensor([[0.1, 0.3, 0.0]]).repeat(core.num_envs, 1)
+
+    def work() -> int:
+        core.step(actions)
+        return core.num_envs
+
+    return work
+
+
+def _case(precision: str, threads: int, batch: int, measure: Callable[[], float], flop: float, kind: str = "") -> Case:
+    name = f"{kind}{precision}, {threads} thread{'s' * (threads > 1)}"
+    return Case(name, _UNIT, measure, batch=batch, threads=threads, flop=flop, precision=precision)
+
+
+@contextlib.contextmanager
+def vector_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
+    """``gym.make_vec`` and its NumPy interface, resets of ended episodes included."""
+    flop = step_flop(WorldModel.load().memory)
+    kinds = [("features", precision) for precision in PRECISIONS]
+    kinds += [("latent", precision) for precision in PRECISIONS] + [("rgb", "float32")]
+    cases, envs = [], []
+    for obs_type, precision in kinds:
+        batches: tuple[int, ...] = _QUICK_BATCHES if quick else _BATCHES
+        if obs_type == "rgb":  # V's pictures take nearly all of the time
+            batches = batches[:2] if quick else (1, 64, 1024, 16384)
+        for batch in batches:
+            made = gym.make_vec(
+                _ID, batch, obs_type=obs_type, precision=precision, autoreset_mode=AutoresetMode.SAME_STEP
+            )
+            envs.append(made)
+            work = _vector_work(made)
+            measure, kind = rate(work, seconds), f"{obs_type}, "
+            counts = available_threads() if obs_type == "features" else available_threads()[-1:]
+            cases += [_case(precision, threads, batch, measure, flop, kind) for threads in counts]
+    try:
+        yield cases
+    finally:
+        for made in envs:
+            made.close()
+
+
+def _vector_work(envs: gym.vector.VectorEnv[Any, Any, Any]) -> Callable[[], int]:
+    envs.reset(seed=1)
+    actions = np.tile(np.array([0.1, 0.3, 0.0], np.float32), (envs.num_envs, 1))
+
+    def work() -> int:
+        envs.step(actions)
+        return envs.num_envs
+
+    return work

@@ -1,0 +1,109 @@
+"""How a figure is taken: cases by turns, several rounds of them, the median beside the lowest and the highest."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Case", "Figure", "alternate", "rate", "torch_threads"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One figure to be measured."""
+
+    name: str
+    """What is measured; with ``batch``, the name of the curve."""
+    unit: str
+    measure: Callable[[], float]
+    """Takes one measurement and returns it, in ``unit``."""
+    batch: int | None = None
+    """Rows at once, where a figure is one of a curve over batch sizes."""
+    threads: int = 1
+    flop: float = 0.0
+    """Floating-point operations of matrix products for each unit of work; 0 where the roof means nothing."""
+    precision: str = "float32"
+    """Of the products, hence of the roof."""
+    warm_up: bool = True
+    """Whether a measurement is thrown away first."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What came of a case."""
+
+    case: Case
+    values: tuple[float, ...]
+    """One a round."""
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    @property
+    def low(self) -> float:
+        """The lowest."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """The highest."""
+        return max(self.values)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Run torch on so many threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def rate(
+    work: Callable[[], int], seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> Callable[[], float]:
+    """A measurement of units of work a second.
+
+    Args:
+        work: does some work and returns how many units it was.
+        seconds: how long to repeat it at least; it is done once in any case.
+        clock: the time, in seconds.
+    """
+
+    def measure() -> float:
+        units, started = 0, clock()
+        while True:
+            units += work()
+            elapsed = clock() - started
+            if elapsed >= seconds:
+                return units / elapsed
+
+    return measure
+
+
+def alternate(cases: Sequence[Case], rounds: int) -> list[Figure]:
+    """Measure every case once, then every case again, and so on, so that a slow minute falls on all of them.
+
+    Args:
+        cases: in order.
+        rounds: measurements of each, those to warm up not counted.
+    """
+    values: list[list[float]] = [[] for _ in cases]
+    for turn in range(-1, rounds):
+        for case, taken in zip(cases, values, strict=True):
+            if turn < 0 and not case.warm_up:
+                continue
+            with torch_threads(case.threads):
+                value = case.measure()
+            if turn >= 0:
+                taken.append(value)
+    return [Figure(case, tuple(taken)) for case, taken in zip(cases, values, strict=True)]

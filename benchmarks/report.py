@@ -1,0 +1,186 @@
+"""From figures to JSON, tables and plots."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import roof_name
+from benchmarks.measuring import Figure
+from benchmarks.reality import SHIPPED
+
+__all__ = ["Results", "fill_page", "plot_curves", "write_json"]
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """A whole run."""
+
+    machine: Mapping[str, Any]
+    suites: Mapping[str, Sequence[Figure]]
+    """Figures by suite."""
+    anchors: Sequence[Figure]
+    """The real environment and the roofs, measured by turns with every suite."""
+    missing: Mapping[str, str]
+    """What was not measured, and why."""
+
+    @property
+    def real_rate(self) -> float:
+        """Steps a second of CarRacing-v3 as Gymnasium ships it."""
+        return next(figure.median for figure in self.anchors if figure.case.name == SHIPPED)
+
+    def roof(self, figure: Figure) -> float | None:
+        """GFLOP/s that the machine's products reach at the figure's threads and precision; None where it says nothing.
+
+        A figure's own share of it is ``flop`` times its rate over this.
+        """
+        if not figure.case.flop:
+            return None
+        name = roof_name(figure.case.precision)
+        same = (each for each in self.anchors if each.case.name == name and each.case.threads == figure.case.threads)
+        return next((each.median for each in same), None)
+
+    def share_of_roof(self, figure: Figure) -> float | None:
+        """How much of the roof's arithmetic the figure's products amount to, in [0, 1]; None as in :meth:`roof`."""
+        roof = self.roof(figure)
+        return None if roof is None else figure.median * figure.case.flop / (1e9 * roof)
+
+
+def write_json(path: Path, results: Results) -> None:
+    """Every value of every round, and the machine, atomically."""
+
+    def entry(figure: Figure) -> dict[str, Any]:
+        case = {
+            field.name: getattr(figure.case, field.name)
+            for field in dataclasses.fields(figure.case)
+            if field.name not in ("measure", "warm_up")
+        }
+        return {**case, "values": list(figure.values), "share_of_roof": results.share_of_roof(figure)}
+
+    content = {
+        "machine": dict(results.machine),
+        "anchors": [entry(figure) for figure in results.anchors],
+        "suites": {name: [entry(figure) for figure in figures] for name, figures in results.suites.items()},
+        "not_measured": dict(results.missing),
+    }
+    _write(path, json.dumps(content, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def fill_page(page: Path, results: Results, titles: Mapping[str, str], images: Sequence[str]) -> None:
+    """Put tables and pictures between the page's two marks, in place of what stands there.
+
+    Args:
+        page: a Markdown file.
+        results: the run.
+        titles: of the suites, in order.
+        images: files to show, relative to the page.
+
+    Raises:
+        ValueError: the page lacks the marks.
+    """
+    text = page.read_text(encoding="utf-8")
+    before, found, rest = text.partition(BEGIN)
+    _, found_too, after = rest.partition(END)
+    if not (found and found_too):
+        raise ValueError(f"expected {BEGIN} and {END} in {page}")
+    parts = [_machine(results), "### The roof, and the real environment\n\n" + _table(results.anchors, results)]
+    for name, title in titles.items():
+        if figures := results.suites.get(name):
+            curves = any(figure.case.batch is not None for figure in figures)
+            parts.append(f"### {title}\n\n" + (_pivot(figures) if curves else _table(figures, results)))
+    parts += [f"![{Path(image).stem.replace('-', ' ')}]({image})" for image in images]
+    _write(page, f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")
+
+
+def _machine(results: Results) -> str:
+    machine = results.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']};",
+        f"{versions}.",
+        f"Load before the run: {machine['load_before']}.",
+    ]
+    lines += [f"Not measured: {what} ({why})." for what, why in results.missing.items()]
+    return "\n".join(lines)
+
+
+def _table(figures: Sequence[Figure], results: Results) -> str:
+    lines = ["| what | median (lowest – highest) | × CarRacing-v3 | of the roof |", "|---|---|---|---|"]
+    for figure in figures:
+        case = figure.case
+        ratio = f"{number(figure.median / results.real_rate)}" if case.unit == "env-steps/s" else ""
+        share = results.share_of_roof(figure)
+        threads = f", {case.threads} threads" if case.unit == "GFLOP/s" and case.threads > 1 else ""
+        lines.append(
+            f"| {case.name}{threads} | {_spread(figure)} {case.unit} | {ratio} | "
+            f"{'' if share is None else f'{100 * share:.0f} %'} |"
+        )
+    return "\n".join(lines)
+
+
+def _pivot(figures: Sequence[Figure]) -> str:
+    """Batch sizes down, curves across."""
+    names = list(dict.fromkeys(figure.case.name for figure in figures))
+    batches = sorted({figure.case.batch or 0 for figure in figures})
+    cells = {(figure.case.batch, figure.case.name): _spread(figure) for figure in figures}
+    lines = [f"Unit: {figures[0].case.unit}.", "", f"| batch | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    lines += [f"| {batch:,} | {' | '.join(cells.get((batch, name), '') for name in names)} |" for batch in batches]
+    return "\n".join(lines)
+
+
+def _spread(figure: Figure) -> str:
+    return f"{number(figure.median)} ({number(figure.low)} – {number(figure.high)})"
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands parted by commas."""
+    if abs(value) >= 100:
+        digits = len(str(int(abs(value)))) - 3
+        return f"{round(value, -digits):,.0f}"
+    return f"{value:.3g}"
+
+
+def plot_curves(path: Path, figures: Sequence[Figure], title: str, reference: Mapping[str, float]) -> None:
+    """Rates over batch sizes, both logarithmic, the range of the rounds as bars, with horizontal lines to compare with.
+
+    Args:
+        path: an SVG file.
+        figures: those with a batch size.
+        title: of the plot.
+        reference: label and height of each line, in the figures' unit.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    mpl.rcParams["svg.hashsalt"] = "dreamgym"  # the same figures, the same file
+    canvas = Canvas(figsize=(7.2, 4.4), layout="constrained")
+    axes = canvas.subplots()
+    for name in dict.fromkeys(figure.case.name for figure in figures):
+        curve = [figure for figure in figures if figure.case.name == name]
+        medians = [figure.median for figure in curve]
+        spread = [[f.median - f.low for f in curve], [f.high - f.median for f in curve]]
+        axes.errorbar([f.case.batch or 0 for f in curve], medians, spread, marker="o", ms=3, capsize=2, label=name)
+    for label, height in reference.items():
+        axes.axhline(height, color="tab:grey", linestyle="--", linewidth=1)
+        axes.annotate(label, (1, height), fontsize=7, va="bottom", color="tab:grey")
+    axes.set(xscale="log", yscale="log", xlabel="batch", ylabel=figures[0].case.unit, title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.savefig(path, format="svg", metadata={"Date": None})
