@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +152,25 @@ def test_temperature_by_wheel_and_by_holding_the_key(loop: Loop) -> None:
     assert loop.session.dream.temperature == held
 
 
+def test_temperature_by_holding_the_gamepad_s_cross(loop: Loop) -> None:
+    cross = {"button": pygame.CONTROLLER_BUTTON_DPAD_UP, "instance_id": 0}
+    send(loop, pygame.event.Event(pygame.CONTROLLERBUTTONDOWN, **cross), ticks=31)
+    assert loop.session.dream.temperature == pytest.approx(1.0 + 4 * 0.05)
+    send(loop, pygame.event.Event(pygame.CONTROLLERBUTTONUP, **cross), ticks=20)
+    assert loop.session.dream.temperature == pytest.approx(1.0 + 4 * 0.05)
+
+
+def test_the_worlds_wait_behind_the_help(loop: Loop) -> None:
+    press(loop, Command.DRIVER)
+    press(loop, Command.HELP)
+    steps = loop.session.dream.steps
+    send(loop, ticks=5)
+    assert loop.session.dream.steps == steps
+    press(loop, Command.HELP)
+    send(loop, ticks=5)
+    assert loop.session.dream.steps > steps
+
+
 def test_losing_the_keyboard_lets_go_of_everything(loop: Loop) -> None:
     send(loop, down(pygame.K_UP), down(pygame.K_PLUS), ticks=10)
     send(loop, pygame.event.Event(pygame.WINDOWFOCUSLOST), ticks=40)
@@ -233,6 +253,7 @@ def test_drawing_changes_nothing(toy_world_model: WorldModel, view: str) -> None
 
 def test_without_a_display_the_error_names_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SDL_VIDEODRIVER")
+    monkeypatch.setenv("DISPLAY", ":404")
     monkeypatch.setattr(pygame.display, "init", lambda: None)
     monkeypatch.setattr(pygame.display, "get_driver", lambda: "offscreen")
     with pytest.raises(ConfigError, match=r"no display.*--record"):
@@ -243,4 +264,13 @@ def test_without_a_display_the_error_names_record(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(pygame.display, "init", fail)
     with pytest.raises(ConfigError, match=r"No available video device.*--record"):
+        Window(None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a display needs no variable")
+def test_a_display_that_nothing_names_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pygame.display, "init", lambda: pytest.fail("asked"))
+    with pytest.raises(ConfigError, match=r"no display.*WAYLAND_DISPLAY.*--record"):
         Window(None)

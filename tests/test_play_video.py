@@ -12,10 +12,11 @@ import pygame
 import pytest
 
 from dreamgym.config import PlayConfig
-from dreamgym.errors import ConfigError, WorkerError
-from dreamgym.play import run
+from dreamgym.errors import ConfigError, InstallationError, WorkerError
+from dreamgym.play import _terminable, run
+from dreamgym.play.loop import _complete
 from dreamgym.play.outputs import Outputs
-from dreamgym.play.video import Video
+from dreamgym.play.video import Video, _fitted
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
@@ -67,6 +68,57 @@ def test_a_video_by_key_and_another_window_size(tmp_path: Path) -> None:
     assert frames_in(tmp_path / "drive-001.mp4")[0] == 3
     news = [outputs.news(), outputs.news(), outputs.news()]
     assert sum("Saved" in (line or "") for line in news) == 2
+
+
+def test_a_window_of_another_shape_keeps_it_in_the_video() -> None:
+    tall = pygame.Surface((100, 200))
+    tall.fill("white")
+    fitted = _fitted(tall, (200, 100))
+    assert fitted.get_size() == (200, 100)
+    row = [fitted.get_at((x, 50))[0] for x in range(200)]
+    assert row == 75 * [0] + 50 * [255] + 75 * [0]
+
+
+def test_what_is_recorded_when_the_window_closes_is_completed_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = Outputs(PlayConfig(out=tmp_path))
+    assert not outputs.busy
+    outputs.toggle_video(pygame.Surface((64, 64)), ".mp4")
+    outputs.show(pygame.Surface((64, 64)))
+    assert outputs.busy
+    _complete(outputs)
+    assert not outputs.busy
+    assert capsys.readouterr().out == f"completing what was recorded ...\nSaved {tmp_path / 'drive-001.mp4'}\n"
+    assert frames_in(tmp_path / "drive-001.mp4")[0] == 1
+
+
+def test_without_ffmpeg_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_found() -> str:
+        raise RuntimeError("no ffmpeg for this machine")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", none_found)
+    with pytest.raises(InstallationError, match=r"no ffmpeg for this machine.*dreamgym\[train\]"):
+        Video(tmp_path / "kept" / "a.mp4", (64, 64))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert "dreamgym[train]" in Outputs(PlayConfig(out=tmp_path / "kept")).toggle_video(
+        pygame.Surface((64, 64)), ".gif"
+    )
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal here")
+def test_a_terminal_that_closes_ends_it_tidily_unless_nohup_was_asked_for() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with pytest.raises(SystemExit), _terminable():
+        signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) == before
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with _terminable():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_video_is_whole_or_not_there(tmp_path: Path) -> None:

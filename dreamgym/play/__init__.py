@@ -41,7 +41,7 @@ def run(config: PlayConfig) -> None:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """A polite request to end (SIGTERM) ends as tidily as Ctrl-C."""
+    """A polite request to end (SIGTERM), or a terminal that closes (SIGHUP), ends as tidily as Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -49,8 +49,11 @@ def _terminable() -> Iterator[None]:
     def leave(number: int, _: Any) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup's wish
+    before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -61,7 +61,6 @@ def _entries(group: str, *, full: bool = False) -> list[tuple[tuple[str, ...], s
 
 def draw_help(painter: Painter) -> None:
     """Every key in full, over the whole window."""
-    painter.shade_all(theme.BACKGROUND, 0.97)
     left, right = 112.0, 692.0
     painter.text("How to play", left, 48, theme.NUMBER, bold=True)
     for line, text in enumerate(_ABOUT):

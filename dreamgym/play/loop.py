@@ -12,7 +12,7 @@ import pygame
 from dreamgym.config import PlayConfig
 from dreamgym.play.commands import heat, obey
 from dreamgym.play.controls import Controls
-from dreamgym.play.keymap import AXES, BINDINGS, DRIVING, Command
+from dreamgym.play.keymap import AXES, BINDINGS, DRIVING, Binding, Command
 from dreamgym.play.outputs import Outputs
 from dreamgym.play.screen import Status, draw
 from dreamgym.play.session import Session
@@ -96,15 +96,20 @@ class Loop:
             if not self.session.person_drives:
                 self.session.say(f"{self.session.driver.label} drives: press C until you do")
         elif key in _COMMANDS:
-            binding = _COMMANDS[key]
-            self._held = (binding.command, 0) if binding.repeats else None
-            self.obey(binding.command)
+            self._hold(_COMMANDS[key])
 
     def _release(self, key: int) -> None:
         if key in _DRIVING:
-            name = _DRIVING[key]
-            self.controls.release(name)
-        elif key in _COMMANDS and self._held is not None and self._held[0] == _COMMANDS[key].command:
+            self.controls.release(_DRIVING[key])
+        elif key in _COMMANDS:
+            self._let_go(_COMMANDS[key])
+
+    def _hold(self, binding: Binding) -> None:
+        self._held = (binding.command, 0) if binding.repeats else None
+        self.obey(binding.command)
+
+    def _let_go(self, binding: Binding) -> None:
+        if self._held is not None and self._held[0] == binding.command:
             self._held = None
 
     def _repeat(self) -> None:
@@ -128,10 +133,13 @@ class Loop:
         elif event.type == pygame.CONTROLLERDEVICEREMOVED:
             self._pads.pop(event.instance_id, None)
             self.controls.release_all()
+            self._held = None
         elif event.type == pygame.CONTROLLERAXISMOTION and event.axis in _AXES:
             self.controls.move_axis(_AXES[event.axis], max(event.value / _AXIS_FULL, -1.0))
         elif event.type == pygame.CONTROLLERBUTTONDOWN and event.button in _BUTTONS:
-            self.obey(_BUTTONS[event.button].command)
+            self._hold(_BUTTONS[event.button])
+        elif event.type == pygame.CONTROLLERBUTTONUP and event.button in _BUTTONS:
+            self._let_go(_BUTTONS[event.button])
 
     def obey(self, command: Command) -> None:
         """Carry out a command: the session's, or the window's own."""
@@ -182,7 +190,8 @@ def play(config: PlayConfig) -> None:
         session = make_session(config, "you")
         stack.callback(session.close)
         outputs = Outputs(config)
-        stack.callback(outputs.close)
+        stack.callback(_complete, outputs)
+        stack.callback(window.close)
         with contextlib.suppress(ImportError, pygame.error):
             from pygame._sdl2 import controller
 
@@ -190,3 +199,14 @@ def play(config: PlayConfig) -> None:
         loop = Loop(session, outputs, window)
         while loop.running:
             loop.tick()
+
+
+def _complete(outputs: Outputs) -> None:
+    """Complete the files. The window is closed, so the terminal says what came of them."""
+    with contextlib.suppress(OSError):  # the terminal may be closed, too
+        if outputs.busy:
+            print("completing what was recorded ...", flush=True)
+    outputs.close()
+    with contextlib.suppress(OSError):
+        while (line := outputs.news()) is not None:
+            print(line, flush=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pygame
 
 from dreamgym.config import PlayConfig
-from dreamgym.errors import DreamGymError
+from dreamgym.errors import DreamGymError, InstallationError
 from dreamgym.play.saving import EpisodeFolder
 from dreamgym.play.session import Session
 from dreamgym.play.video import Video, free_name, save_image
@@ -53,7 +53,7 @@ class Outputs:
             return f"Finishing {video.path} ..."
         try:
             self._video = Video(free_name(self._folder, "drive", suffix), surface.get_size())
-        except ModuleNotFoundError:
+        except InstallationError:
             return "Recording needs ffmpeg: pip install 'dreamgym[train]'"
         except OSError as error:
             return f"Could not begin a video: {error}"
@@ -84,6 +84,11 @@ class Outputs:
         except (OSError, DreamGymError) as error:
             return f"Could not save the drive: {error}"
         return f"Saved {' and '.join(map(str, paths))}" if paths else "Too little to save yet: drive on for a moment"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a video is being recorded or completed."""
+        return self._video is not None or any(thread.is_alive() for thread in self._finishing)
 
     def news(self) -> str | None:
         """A line about something that happened in the background; None where nothing did."""

@@ -45,13 +45,14 @@ def draw(surface: pygame.Surface, session: Session, status: Status) -> None:
     """
     painter = Painter(surface)
     surface.fill(theme.BACKGROUND)
+    if session.help:
+        draw_help(painter)
+        return
     _header(painter, session, status)
     if session.view == "both":
         _both(painter, session)
     else:
         _single(painter, session)
-    if session.help:
-        draw_help(painter)
 
 
 def _header(painter: Painter, session: Session, status: Status) -> None:
@@ -182,5 +183,14 @@ def _below(painter: Painter, session: Session, box: Rect) -> None:
 def _overlays(painter: Painter, session: Session, world: World, box: Rect) -> None:
     if world.ended is not None:
         draw_ending(painter, session, world, box)
-    elif world is session.leader and (session.message or session.waiting):
-        draw_message(painter, session.message or "Press ↑ to drive off", box)
+    elif world is session.leader:
+        message = session.message or _standing(session)
+        if message:
+            draw_message(painter, message, box)
+
+
+def _standing(session: Session) -> str:
+    """Why the worlds stand still, and what moves them; empty while they move."""
+    if session.clock.paused:
+        return f"Paused: {_CAPS[Command.PAUSE]} goes on, {_CAPS[Command.STEP]} takes one step"
+    return "Press ↑ to drive off" if session.waiting else ""

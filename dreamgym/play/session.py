@@ -121,7 +121,7 @@ class Session:
         self._message_left -= 1
         if self._message_left <= 0:
             self.message = ""
-        if not self.clock.tick() or (self.waiting and not action.any()):
+        if self.help or not self.clock.tick() or (self.waiting and not action.any()):
             return False
         self._at_start = False
         if self.leader.ended is None:

@@ -26,7 +26,7 @@ MARGIN: Final = 24
 BACKGROUND: Final[Color] = (17, 19, 23)
 PANEL: Final[Color] = (25, 28, 33)
 LINE: Final[Color] = (46, 50, 58)
-FAINT: Final[Color] = (92, 98, 108)
+FAINT: Final[Color] = (116, 122, 133)
 MUTED: Final[Color] = (147, 154, 165)
 TEXT: Final[Color] = (232, 235, 239)
 REALITY: Final[Color] = (240, 182, 92)
@@ -103,13 +103,6 @@ class Painter:
         veil.fill(color)
         veil.set_alpha(round(255 * opacity))
         self.surface.blit(veil, box)
-
-    def shade_all(self, color: Color, opacity: float) -> None:
-        """A veil over the whole surface."""
-        veil = pygame.Surface(self.surface.get_size())
-        veil.fill(color)
-        veil.set_alpha(round(255 * opacity))
-        self.surface.blit(veil, (0, 0))
 
     def rounded(self, rect: Rect, color: Color, border: Color | None = None, radius: float = 6) -> None:
         """A filled rectangle with round corners."""

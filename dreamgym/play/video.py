@@ -9,7 +9,7 @@ from typing import Final
 
 import pygame
 
-from dreamgym.errors import WorkerError
+from dreamgym.errors import InstallationError, WorkerError
 
 __all__ = ["Video", "free_name", "save_image"]
 
@@ -30,17 +30,15 @@ class Video:
         size: of the surfaces to come, pixels.
 
     Raises:
-        ModuleNotFoundError: imageio-ffmpeg, which brings ffmpeg, is not installed.
+        InstallationError: imageio-ffmpeg, which brings ffmpeg, is not installed, or brings none for this machine.
     """
 
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
-        import imageio_ffmpeg
-
         self.path = path
         self.frames = 0
         self._size = size
         self._is_gif = path.suffix.lower() == ".gif"
-        self._ffmpeg = (imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error")
+        self._ffmpeg = (_ffmpeg(), "-y", "-loglevel", "error")
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self._palette = path.with_name(f".{path.name}.{os.getpid()}.tmp.png")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,13 +62,13 @@ class Video:
         return self.frames / _FPS
 
     def add(self, surface: pygame.Surface) -> None:
-        """Append a frame; one of another size is brought to the first one's.
+        """Append a frame; one of another size is brought to the first one's, its shape kept.
 
         Raises:
             WorkerError: ffmpeg has failed; nothing is left of the file.
         """
         if surface.get_size() != self._size:
-            surface = pygame.transform.smoothscale(surface, self._size)
+            surface = _fitted(surface, self._size)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(pygame.image.tobytes(surface, "RGB"))
@@ -102,9 +100,9 @@ class Video:
     def _make_gif(self) -> None:
         """From the lossless recording: first the 256 colours that suit all of it, then the file."""
         recording = self._temporary.with_name(self._temporary.name + ".mkv")
-        os.replace(self._temporary, recording)
         source = ("-i", str(recording))
         try:
+            os.replace(self._temporary, recording)
             palette = f"{_SMALLER},palettegen=stats_mode=diff"
             self._process = self._start(*source, "-vf", palette, "-update", "1", str(self._palette))
             self._end()
@@ -132,6 +130,27 @@ class Video:
     def _failure(self, errors: bytes) -> WorkerError:
         reason = errors.decode(errors="replace").strip()[-400:]
         return WorkerError(f"ffmpeg could not write {self.path}: {reason or 'it gave no reason'}")
+
+
+def _ffmpeg() -> str:
+    try:
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except (ImportError, RuntimeError) as error:
+        raise InstallationError(
+            f"recording needs imageio-ffmpeg and its ffmpeg ({error}); run: pip install 'dreamgym[train]'"
+        ) from error
+
+
+def _fitted(surface: pygame.Surface, size: tuple[int, int]) -> pygame.Surface:
+    """A surface as large as it fits into another size, in its middle."""
+    width, height = surface.get_size()
+    scale = min(size[0] / width, size[1] / height)
+    inside = (max(round(width * scale), 1), max(round(height * scale), 1))
+    fitted = pygame.Surface(size)
+    fitted.blit(pygame.transform.smoothscale(surface, inside), ((size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2))
+    return fitted
 
 
 def save_image(surface: pygame.Surface, path: Path) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from typing import Final
 
 import pygame
@@ -14,6 +16,10 @@ __all__ = ["Window"]
 
 _NOWHERE: Final = ("dummy", "offscreen")
 """What SDL draws on, unasked, where there is no display."""
+
+
+_DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER")
+"""Where none of these is set on Linux, there is no display, and asking for one makes Wayland's library complain."""
 
 
 class Window:
@@ -28,6 +34,8 @@ class Window:
     """
 
     def __init__(self, size: tuple[int, int] | None) -> None:
+        if sys.platform == "linux" and not any(os.environ.get(name) for name in _DISPLAYS):
+            raise _no_display("neither DISPLAY nor WAYLAND_DISPLAY is set")
         try:
             pygame.display.init()
         except pygame.error as error:
@@ -43,7 +51,7 @@ class Window:
         pygame.display.set_icon(_icon())
         self._size = size or _fitting()
         self._full = False
-        pygame.display.set_mode(self._size, pygame.RESIZABLE)
+        _open(self._size)
 
     @property
     def surface(self) -> pygame.Surface:
@@ -60,11 +68,18 @@ class Window:
         if self._full:
             pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
         else:
-            pygame.display.set_mode(self._size, pygame.RESIZABLE)
+            _open(self._size)
 
     def close(self) -> None:
         """Close the window."""
         pygame.display.quit()
+
+
+def _open(size: tuple[int, int]) -> None:
+    with warnings.catch_warnings():
+        # A tiling window manager gives another size, as it may.
+        warnings.filterwarnings("ignore", "Requested window was forcibly resized", RuntimeWarning)
+        pygame.display.set_mode(size, pygame.RESIZABLE)
 
 
 def _no_display(reason: str) -> ConfigError:
