@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dreamgym.control.linear import LinearController
 from dreamgym.errors import ConfigError
-from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.memory.mdn_rnn import MDNRNN, State
 from dreamgym.real.world import recorded_versions
 from dreamgym.training import load_weights
 from dreamgym.vision.encode import LatentEpisode, read_latents
@@ -21,8 +22,10 @@ from dreamgym.world_model import LATENT_LIMIT, StartBank, WorldModel
 
 __all__ = ["assemble", "hard_moments", "start_bank"]
 
-BURN_IN = 30
-"""Real frames that a context's hidden state is made from, so that it holds speed and slip."""
+BURN_IN = 200
+"""Real frames, at most, that a context's hidden state is made from; fewer where the episode began later."""
+LEAST_BURN_IN = 30
+"""Fewest: a context's hidden state holds speed and slip."""
 
 
 @torch.no_grad()
@@ -57,9 +60,9 @@ def start_bank(
         own_drives: the controllers' own episodes, where both are looked for; ``episodes`` when None.
     """
     rng = np.random.default_rng([seed, 11])
-    long_enough = [episode for episode in episodes if len(episode) > BURN_IN]
+    long_enough = [episode for episode in episodes if len(episode) > LEAST_BURN_IN]
     if not long_enough:
-        raise ConfigError(f"latents: expected episodes of more than {BURN_IN} frames, found none")
+        raise ConfigError(f"latents: expected episodes of more than {LEAST_BURN_IN} frames, found none")
 
     def latents(episode: LatentEpisode, first: int, last: int) -> Tensor:
         mean = episode.mean[first:last].astype(np.float32)
@@ -68,9 +71,9 @@ def start_bank(
         return torch.from_numpy(z).clamp(-LATENT_LIMIT, LATENT_LIMIT)
 
     firsts = [latents(episodes[index], 0, 1)[0] for index in rng.integers(len(episodes), size=at_line)]
-    shares = np.array([len(episode) - BURN_IN for episode in long_enough], float)
+    shares = np.array([len(episode) - LEAST_BURN_IN for episode in long_enough], float)
     chosen = rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum())
-    moments = [(long_enough[index], int(rng.integers(BURN_IN, len(long_enough[index])))) for index in chosen]
+    moments = [(long_enough[index], int(rng.integers(LEAST_BURN_IN, len(long_enough[index])))) for index in chosen]
     place = 0
     for share, find in ((hard_share, hard_moments), (stalled_share, stalled_moments)):
         found = [(episode, now) for episode in own_drives or long_enough for now in find(episode)]
@@ -79,14 +82,14 @@ def start_bank(
             place += 1
     contexts, actions, progress = [], [], []
     for episode, now in moments:
-        contexts.append(latents(episode, now - BURN_IN, now + 1))
-        actions.append(torch.from_numpy(episode.actions[now - BURN_IN : now]))
+        first = max(now - BURN_IN, 0)
+        contexts.append(latents(episode, first, now + 1))
+        actions.append(torch.from_numpy(episode.actions[first:now]))
         progress.append(min(float(episode.progress[:now].sum()) / episode.lap_units, 1.0))
-    z = torch.stack(contexts)
-    _, state = memory(z[:, :-1], torch.stack(actions))
+    state = _final_states(memory, [context[:-1] for context in contexts], actions)
     zeros = torch.zeros(at_line, memory.hidden_size)
     return StartBank(
-        z=torch.cat([torch.stack(firsts), z[:, -1]]),
+        z=torch.cat([torch.stack(firsts), torch.stack([context[-1] for context in contexts])]),
         h=torch.cat([zeros, state.h]),
         c=torch.cat([zeros, state.c]),
         progress=torch.tensor([0.0] * at_line + progress),
@@ -94,12 +97,28 @@ def start_bank(
     )
 
 
+def _final_states(memory: MDNRNN, latents: list[Tensor], actions: list[Tensor]) -> State:
+    """M's state after each sequence, of any lengths, from zeros."""
+    lengths = torch.tensor([len(sequence) for sequence in actions])
+    longest = int(lengths.max())
+
+    def padded(sequences: list[Tensor]) -> Tensor:
+        return torch.stack([F.pad(one, (0, 0, longest - len(one), 0)) for one in sequences], dim=1)  # at the front
+
+    state = memory.initial_state(len(actions))
+    for step, (z, action) in enumerate(zip(padded(latents), padded(actions), strict=True)):
+        begun = (step >= longest - lengths)[:, None]
+        following = memory.step(z, action, state)
+        state = State(*(torch.where(begun, new, old) for new, old in zip(following, state, strict=True)))
+    return state
+
+
 def hard_moments(episode: LatentEpisode) -> list[int]:
     """Frames at which a drive still makes progress that soon ends: 4 units or more in the last 30 frames, and at most
     3 in all from the 20th to the 80th frame ahead.
     """
     total = np.concatenate([[0.0], np.cumsum(episode.progress)])
-    now = np.arange(BURN_IN, len(episode) - 80)
+    now = np.arange(LEAST_BURN_IN, len(episode) - 80)
     ended = total[now + 80] - total[now + 20] <= 3
     moving = total[now] - total[now - 30] >= 4
     found: list[int] = now[ended & moving].tolist()
@@ -109,7 +128,7 @@ def hard_moments(episode: LatentEpisode) -> list[int]:
 def stalled_moments(episode: LatentEpisode) -> list[int]:
     """Frames from which a drive looks back on a second and a half without progress, and once had made some."""
     total = np.concatenate([[0.0], np.cumsum(episode.progress)])
-    now = np.arange(BURN_IN + 75, len(episode))
+    now = np.arange(LEAST_BURN_IN + 75, len(episode))
     found: list[int] = now[(total[now] == total[now - 75]) & (total[now] > 4)].tolist()
     return found
 

@@ -132,12 +132,24 @@ class MemoryConfig:
     """Weight of the progress head's loss, in nats against the latents' nats."""
     termination_weight: float = 1.0
     """Weight of the termination head's loss, likewise."""
+    motion_weight: float = 1.0
+    """Weight of the loss of a head that only training has: how the car moves, where that was recorded."""
+    remember_every: int = 500
+    """Steps between runs of M over all episodes, from which sequences take their first states; 0 for zeros."""
     checkpoint_every: int = 500
-    """Steps between checkpoints."""
+    """Steps between checkpoints; a multiple of ``remember_every``."""
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     initial: Path | None = None
     """Weights to go on from."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.remember_every == 0 or self.checkpoint_every % self.remember_every == 0,
+            "checkpoint_every",
+            f"a multiple of remember_every ({self.remember_every}), so that a resumed run begins with the same states",
+            self.checkpoint_every,
+        )
 
 
 @dataclass(frozen=True)

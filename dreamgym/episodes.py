@@ -54,6 +54,8 @@ class Episode:
     driver: str
     """The driver's name."""
     versions: Mapping[str, Any] = field(default_factory=dict)
+    motion: NDArray[np.float32] | None = None
+    """How the car moved at each frame, (T + 1, 4), see :func:`dreamgym.real.world.motion`; None where not recorded."""
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -112,6 +114,8 @@ def write_episode(path: Path, episode: Episode) -> None:
         "rewards": episode.rewards,
         "frames": episode.frames,
     }
+    if episode.motion is not None:
+        arrays["motion"] = episode.motion
     write_arrays(path, arrays)
 
 
@@ -121,7 +125,10 @@ def read_episode(path: Path) -> Episode:
     Raises:
         EpisodeFileError: if it is missing, damaged, or of another format version.
     """
-    arrays = read_arrays(path, ("meta", "actions", "rewards", "frames"))
+    arrays = read_arrays(path)
+    absent = {"meta", "actions", "rewards", "frames"} - set(arrays)
+    if absent:
+        raise EpisodeFileError(f"{path}: expected an episode, {sorted(absent)} are missing; record it again")
     meta = json.loads(arrays["meta"].tobytes())
     if meta.pop("format") != EPISODE_FORMAT:
         raise EpisodeFileError(f"{path}: this version reads episode format {EPISODE_FORMAT}; record it again")
@@ -132,7 +139,7 @@ def read_episode(path: Path) -> Episode:
             f"{path}: expected frames (T+1, 64, 64, 3), actions (T, 3) and rewards (T,); "
             f"got {frames.shape}, {actions.shape} and {rewards.shape}"
         )
-    return Episode(frames=frames, actions=actions, rewards=rewards, **meta)
+    return Episode(frames=frames, actions=actions, rewards=rewards, motion=arrays.get("motion"), **meta)
 
 
 def episode_paths(*folders: Path) -> list[Path]:

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from dreamgym.config import MemoryConfig, VisionConfig
 from dreamgym.episodes import Episode, write_episode
 from dreamgym.errors import BundleError, ConfigError, OutputFolderError
+from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.sequences import SequenceSampler
-from dreamgym.memory.train import train_memory
+from dreamgym.memory.train import memory_loss, train_memory
 from dreamgym.training import one_cycle
 from dreamgym.vision.encode import LatentEpisode, encode_episodes, read_latents
 from dreamgym.vision.train import train_vision
@@ -65,7 +66,8 @@ def vision_config(episodes: Path, out: Path, *, steps: int) -> VisionConfig:
 
 
 def memory_config(latents: Path, out: Path, *, steps: int) -> MemoryConfig:
-    return MemoryConfig(latents=(latents,), out=out, steps=steps, batch_size=4, sequence_length=12, checkpoint_every=2)
+    small = {"batch_size": 4, "sequence_length": 12, "checkpoint_every": 2, "remember_every": 1}
+    return MemoryConfig(latents=(latents,), out=out, steps=steps, **small)  # type: ignore[arg-type]
 
 
 class Cut(Exception):
@@ -113,7 +115,7 @@ def test_m_cut_off_and_resumed_is_m_to_the_bit(latents: Path, tmp_path: Path, mo
 
 
 def test_m_learns_on_a_batch(latents: Path, tmp_path: Path):
-    config = replace(memory_config(latents, tmp_path, steps=60), checkpoint_every=30)
+    config = replace(memory_config(latents, tmp_path, steps=60), checkpoint_every=30, remember_every=15)
     train_memory(config)
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     first, last = (entry["held_out_progress"] for entry in entries if "held_out_progress" in entry)
@@ -186,6 +188,43 @@ def test_recent_episodes_are_drawn_as_often_as_asked():
     batch = sampler.sample(np.random.default_rng(0), 400, torch.device("cpu"))
     share = (batch.z[:, 0, 0] > 0).float().mean().item()
     assert 0.5 <= share < 0.6  # half of them, and the recent one's part of the other half
+
+
+def test_remembered_states_are_those_of_a_run_from_the_first_frame():
+    torch.manual_seed(0)
+    model = MDNRNN(latent_size=2, hidden_size=4)
+    episodes = [toy_episode(100, 0.0), toy_episode(70, 1.0)]
+    sampler = SequenceSampler(episodes, 10, start_share=0.0, fresh_share=0.25)
+    sampler.remember(model, np.random.default_rng(0), torch.device("cpu"))
+    batch = sampler.sample(np.random.default_rng(1), 200, torch.device("cpu"))
+    assert batch.state is not None
+    begin = (batch.z[:, 0, 1] * 64).int()
+    assert (begin % 32 == 0).all() and (begin > 0).any()
+    fresh = (batch.state.h == 0).all(dim=1)
+    assert 0.1 < fresh[begin > 0].float().mean() < 0.45
+    for row in torch.nonzero(~fresh)[:20].flatten().tolist():
+        episode = episodes[int(batch.z[row, 0, 0] > 0)]
+        z, action = torch.from_numpy(episode.mean.astype(np.float32)), torch.from_numpy(episode.actions)
+        _, state = model(z[None, : begin[row]], action[None, : begin[row]])
+        torch.testing.assert_close(batch.state.h[row], state.h[0], atol=0.02, rtol=0)  # kept in half precision
+
+
+def test_motion_is_of_the_frame_after_the_step_and_unknown_where_not_recorded():
+    steps = np.arange(31, dtype=np.float32)
+    known = replace(toy_episode(30, 1.0), motion=np.repeat(steps[:, None], 4, axis=1))
+    sampler = SequenceSampler([toy_episode(30, 0.0), known], 10, start_share=0.0)
+    batch = sampler.sample(np.random.default_rng(0), 64, torch.device("cpu"))
+    has = batch.z[:, 0, 0] > 0
+    assert has.any() and torch.isnan(batch.motion[~has]).all()
+    assert torch.equal(batch.motion[has][..., 2], (batch.next_z[..., 1] * 64)[has])
+    model = MDNRNN(latent_size=2, hidden_size=4)
+    head = torch.nn.Linear(4, 4)
+    assert memory_loss(model, batch).motion == 0.0
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    mask = batch.mask[has].bool()
+    expected = batch.motion[has].square().mean(dim=-1)[mask].mean()
+    torch.testing.assert_close(memory_loss(model, batch, head).motion, expected)
 
 
 def test_the_schedule_warms_up_peaks_and_ends_low():

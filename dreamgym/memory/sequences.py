@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -10,9 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamgym.errors import ConfigError
+from dreamgym.memory.mdn_rnn import MDNRNN, State
+from dreamgym.real.world import MOTION_SIZE
+from dreamgym.training import autocast
 from dreamgym.vision.encode import LatentEpisode
 
 __all__ = ["SequenceBatch", "SequenceSampler"]
+
+STATE_STRIDE: Final = 32
+"""Frames between the states that :meth:`SequenceSampler.remember` keeps."""
 
 
 class SequenceBatch(NamedTuple):
@@ -30,6 +36,10 @@ class SequenceBatch(NamedTuple):
     """1 where the step ended the episode without a lap, (B, T)."""
     mask: Tensor
     """1 on steps of the episode, 0 on padding after its end, (B, T)."""
+    motion: Tensor
+    """How the car moves after each step, (B, T, 4); NaN where it was not recorded."""
+    state: State | None
+    """M's state before the first step; None for zeros."""
 
 
 class SequenceSampler:
@@ -42,6 +52,7 @@ class SequenceSampler:
         start_share: share of the sequences that begin at an episode's first frame.
         recent_from: index of the first recent episode.
         recent_share: share of the sequences drawn from the recent episodes alone.
+        fresh_share: once :meth:`remember` was called, share of the sequences that begin with h = 0 all the same.
     """
 
     def __init__(
@@ -53,17 +64,26 @@ class SequenceSampler:
         start_share: float = 0.125,
         recent_from: int = 0,
         recent_share: float = 0.0,
+        fresh_share: float = 0.125,
     ) -> None:
         if not episodes:
             raise ConfigError("latents: expected folders with encoded episodes, found none in them")
         self._length, self._noise = length, latent_noise
-        self._start_share, self._recent_share = start_share, recent_share
+        self._start_share, self._recent_share, self._fresh_share = start_share, recent_share, fresh_share
+        self._states: Tensor | None = None
         self._mean = np.concatenate([episode.mean for episode in episodes])
         self._sigma = np.exp(0.5 * np.concatenate([episode.log_variance for episode in episodes]).astype(np.float32))
         self._sigma = self._sigma.astype(np.float16)
         # One entry a frame: the last frame of an episode has no action; zeros stand in and are masked.
         self._action = np.concatenate([np.pad(episode.actions, ((0, 1), (0, 0))) for episode in episodes])
         self._progress = np.concatenate([np.pad(episode.progress, (0, 1)) for episode in episodes])
+        unknown = np.full(MOTION_SIZE, np.nan, np.float32)
+        self._motion = np.concatenate(
+            [
+                np.broadcast_to(unknown, (len(episode) + 1, MOTION_SIZE)) if episode.motion is None else episode.motion
+                for episode in episodes
+            ]
+        )
         self._lengths = np.array([len(episode) for episode in episodes])
         self._offsets = np.concatenate([[0], np.cumsum(self._lengths + 1)[:-1]])
         self._left_world = np.array([episode.left_world for episode in episodes])
@@ -86,12 +106,46 @@ class SequenceSampler:
         room = np.maximum(self._lengths[episode] - self._length, 0)
         start = (rng.random(batch_size) * (room + 1)).astype(int)
         start[rng.random(batch_size) < self._start_share] = 0
-        return self._gather(rng, episode, start, device)
+        if self._states is None:
+            return self._gather(rng, episode, start, device)
+        start -= start % STATE_STRIDE
+        first = self._state_offsets[episode] + start // STATE_STRIDE
+        states = self._states[torch.from_numpy(first)].float()
+        states[torch.from_numpy(rng.random(batch_size) < self._fresh_share)] = 0.0
+        h, c = states.to(device).chunk(2, dim=1)
+        return self._gather(rng, episode, start, device)._replace(state=State(h.contiguous(), c.contiguous()))
+
+    @torch.no_grad()
+    def remember(self, model: MDNRNN, rng: np.random.Generator, device: torch.device) -> None:
+        """Run M over all episodes from their first frames, so that sequences begin in the state it would have there.
+
+        Sequences that all begin with h = 0 teach M to take the speed from what it sees, and to forget what it did:
+        a dream's car then slows down when it coasts, since what M sees is its own guess.
+        """
+        counts = -(-(self._lengths + 1) // STATE_STRIDE)
+        self._state_offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        table = torch.zeros(int(counts.sum()), 2 * model.hidden_size, dtype=torch.float16)
+        order = np.argsort(self._lengths, kind="stable")
+        for some in np.array_split(order, -(-len(order) // 256)):
+            state = model.initial_state(len(some))
+            for step in range(int(counts[some].max())):
+                reached = step < counts[some]
+                rows = torch.from_numpy(self._state_offsets[some][reached] + step)
+                table[rows] = torch.cat(state, dim=1)[torch.from_numpy(reached)].to("cpu", torch.float16)
+                batch = self._gather(rng, some, np.full(len(some), step * STATE_STRIDE), device, STATE_STRIDE)
+                with autocast(device):
+                    _, state = model(batch.z, batch.action, state)
+        self._states = table
 
     def _gather(
-        self, rng: np.random.Generator, episode: NDArray[np.int64], start: NDArray[np.int64], device: torch.device
+        self,
+        rng: np.random.Generator,
+        episode: NDArray[np.int64],
+        start: NDArray[np.int64],
+        device: torch.device,
+        length: int | None = None,
     ) -> SequenceBatch:
-        step = start[:, None] + np.arange(self._length + 1)  # (B, T + 1)
+        step = start[:, None] + np.arange((length or self._length) + 1)  # (B, T + 1)
         last = self._lengths[episode][:, None]
         index = self._offsets[episode][:, None] + np.minimum(step, last)
         noise = rng.standard_normal((*index.shape, self._mean.shape[1]), np.float32)
@@ -110,4 +164,6 @@ class SequenceSampler:
             progress=tensor(self._progress[index[:, :-1]]),
             left_world=tensor(left),
             mask=tensor(mask),
+            motion=tensor(self._motion[index[:, 1:]]),
+            state=None,
         )

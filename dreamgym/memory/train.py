@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -17,6 +17,7 @@ from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.mixture import mixture_log_likelihood
 from dreamgym.memory.pictures import save_dream_strip
 from dreamgym.memory.sequences import SequenceBatch, SequenceSampler
+from dreamgym.real.world import MOTION_SIZE
 from dreamgym.training import (
     Checkpoint,
     TrainingLog,
@@ -43,15 +44,30 @@ class MemoryLoss(NamedTuple):
     """Poisson negative log likelihood of the progress, nats a step, up to a constant."""
     termination: Tensor
     """Binary cross-entropy of leaving the world, nats a step."""
+    motion: Tensor
+    """Squared error of the car's motion, mean over what was recorded."""
 
 
-def memory_loss(model: MDNRNN, batch: SequenceBatch) -> MemoryLoss:
+class Trainee(nn.Module):
+    """M, and a head that only training has: the car's motion from h.
+
+    V blurs the grass, so on a straight nothing that M sees tells its speed; what it did does. Asked for the speed, M
+    learns to keep account of it. The world model is M alone.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = MDNRNN()
+        self.motion_head = nn.Linear(self.memory.hidden_size, MOTION_SIZE)
+
+
+def memory_loss(model: MDNRNN, batch: SequenceBatch, motion_head: nn.Module | None = None) -> MemoryLoss:
     """Teacher-forced loss of a batch.
 
     Progress is counted in whole units, so its head is a Poisson rate: unlike a squared error this is calibrated near
     zero, where a car that stands still must earn nothing.
     """
-    hidden, _ = model(batch.z, batch.action)
+    hidden, _ = model(batch.z, batch.action, batch.state)
     prediction = model.predict(hidden)
     steps = batch.mask.sum()
     log_likelihood = mixture_log_likelihood(prediction.mixture.float(), batch.next_z).mean(dim=-1)
@@ -60,7 +76,16 @@ def memory_loss(model: MDNRNN, batch: SequenceBatch) -> MemoryLoss:
     termination = F.binary_cross_entropy_with_logits(
         prediction.termination_logit.float(), batch.left_world, reduction="none"
     )
-    return MemoryLoss(*((term * batch.mask).sum() / steps for term in (-log_likelihood, progress, termination)))
+    motion = torch.zeros((), device=batch.z.device)
+    if motion_head is not None:
+        known = torch.isfinite(batch.motion) & (batch.mask[..., None] > 0)
+        error = (motion_head(hidden).float() - batch.motion.nan_to_num()).square()
+        motion = (error * known).sum() / known.sum().clamp_min(1)
+
+    def mean(term: Tensor) -> Tensor:
+        return (term * batch.mask).sum() / steps
+
+    return MemoryLoss(mean(-log_likelihood), mean(progress), mean(termination), motion)
 
 
 def train_memory(config: MemoryConfig) -> Path:
@@ -80,9 +105,9 @@ def train_memory(config: MemoryConfig) -> Path:
     claim_folder(config.out, config, may_differ=("device",))
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
-    model = MDNRNN().to(device)
+    model = Trainee().to(device)
     if config.initial is not None:
-        load_weights(model, config.initial)
+        load_weights(model.memory, config.initial)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     checkpoint = Checkpoint(config.out / "checkpoint.safetensors", model, optimizer)
     first = checkpoint.restore()
@@ -92,19 +117,23 @@ def train_memory(config: MemoryConfig) -> Path:
     training, held_out = _samplers(config)
     log = TrainingLog(config.out / "log.jsonl", first)
     for step in tqdm(range(first, config.steps), initial=first, total=config.steps, desc="train M", mininterval=2):
+        if config.remember_every and (step == first or step % config.remember_every == 0):
+            training.remember(model.memory, np.random.default_rng([config.seed, step, 5]), device)
         loss, terms = _train_step(model, optimizer, training, config, step, device)
         done = step + 1
         if done % 50 == 0:
             require_finite(loss, done, "M")
             log.write(step=done, **{name: value.item() for name, value in terms._asdict().items()})
         if done % config.checkpoint_every == 0 or done == config.steps:
+            if config.remember_every:
+                held_out.remember(model.memory, np.random.default_rng(5), device)
             log.write(step=done, **evaluate_memory(model, held_out, device))
-            save_tensors(config.out / f"memory-{done:06d}.safetensors", model.state_dict())
+            save_tensors(config.out / f"memory-{done:06d}.safetensors", model.memory.state_dict())
             if config.vision is not None:
                 batch = held_out.sample(np.random.default_rng(0), 6, device)
-                save_dream_strip(config.out / f"dream-{done:06d}.png", model, config.vision, batch)
+                save_dream_strip(config.out / f"dream-{done:06d}.png", model.memory, config.vision, batch)
             checkpoint.save(done)
-    save_tensors(weights, model.state_dict())
+    save_tensors(weights, model.memory.state_dict())
     return weights
 
 
@@ -130,7 +159,7 @@ def _samplers(config: MemoryConfig) -> tuple[SequenceSampler, SequenceSampler]:
 
 
 def _train_step(
-    model: MDNRNN,
+    model: Trainee,
     optimizer: torch.optim.Adam,
     sampler: SequenceSampler,
     config: MemoryConfig,
@@ -141,8 +170,9 @@ def _train_step(
     for group in optimizer.param_groups:
         group["lr"] = one_cycle(step, config.steps, config.learning_rate)
     with autocast(device):
-        terms = memory_loss(model, batch)
+        terms = memory_loss(model.memory, batch, model.motion_head)
     loss = terms.latent + config.progress_weight * terms.progress + config.termination_weight * terms.termination
+    loss = loss + config.motion_weight * terms.motion
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
@@ -151,10 +181,10 @@ def _train_step(
 
 
 @torch.no_grad()
-def evaluate_memory(model: MDNRNN, sampler: SequenceSampler, device: torch.device) -> dict[str, float]:
+def evaluate_memory(model: Trainee, sampler: SequenceSampler, device: torch.device) -> dict[str, float]:
     """The loss on held-out episodes, always the same sequences."""
     batches = [sampler.sample(np.random.default_rng([12345, index]), 64, device) for index in range(8)]
-    terms = [memory_loss(model, batch) for batch in batches]
+    terms = [memory_loss(model.memory, batch, model.motion_head) for batch in batches]
     return {
         f"held_out_{name}": float(np.mean([getattr(term, name).item() for term in terms]))
         for name in MemoryLoss._fields

@@ -25,7 +25,7 @@ from dreamgym.episodes import Episode, episode_paths, write_episode
 from dreamgym.errors import ConfigError, WorkerError
 from dreamgym.real.drivers import DRIVERS, Driver
 from dreamgym.real.preprocess import preprocess
-from dreamgym.real.world import make_real, recorded_versions
+from dreamgym.real.world import make_real, motion, recorded_versions
 from dreamgym.seeds import COLLECTION_SEEDS, refuse_test_seeds
 
 __all__ = ["DriverFactory", "collect", "drive", "plan"]
@@ -79,7 +79,7 @@ def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", pati
         observation, _ = env.reset(seed=seed)
         world = env.unwrapped
         driver.reset(world, np.random.default_rng([seed, 1]))
-        frames, actions, rewards = [preprocess(observation)], [], []
+        frames, actions, rewards, motions = [preprocess(observation)], [], [], [motion(env)]
         terminated = truncated = False
         since_progress = 0
         info: dict[str, object] = {}
@@ -89,6 +89,7 @@ def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", pati
             frames.append(preprocess(observation))
             actions.append(action)
             rewards.append(reward)
+            motions.append(motion(env))
             since_progress = 0 if float(reward) > 0 else since_progress + 1
             truncated = truncated or since_progress == patience
         return Episode(
@@ -102,6 +103,7 @@ def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", pati
             seed=seed,
             driver=driver_name,
             versions=recorded_versions(),
+            motion=np.stack(motions),
         )
     finally:
         env.close()

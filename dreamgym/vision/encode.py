@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from dreamgym.config import write_json
 from dreamgym.episodes import episode_paths, read_arrays, read_episode, write_arrays
-from dreamgym.errors import OutputFolderError
+from dreamgym.errors import EpisodeFileError, OutputFolderError
 from dreamgym.training import autocast, load_weights
 from dreamgym.vision.train import to_images
 from dreamgym.vision.vae import VAE
@@ -38,6 +38,8 @@ class LatentEpisode:
     left_world: bool
     """Whether the last step ended the episode other than by finishing the lap."""
     lap_units: int
+    motion: NDArray[np.float32] | None = None
+    """How the car moved, (T + 1, 4), see :func:`dreamgym.real.world.motion`; None where not recorded."""
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -88,6 +90,8 @@ def encode_episodes(episodes: Path, vision: Path, out: Path, *, device: torch.de
             "left_world": np.array(episode.terminated and not episode.lap_finished),
             "lap_units": np.array(episode.lap_units),
         }
+        if episode.motion is not None:
+            arrays["motion"] = episode.motion
         write_arrays(out / path.name, arrays)
     return out
 
@@ -97,8 +101,12 @@ def read_latents(*folders: Path) -> list[LatentEpisode]:
     names = ("mean", "log_variance", "actions", "progress", "left_world", "lap_units")
     found = []
     for path in episode_paths(*folders):
-        arrays = read_arrays(path, names)
+        arrays = read_arrays(path)
+        absent = set(names) - set(arrays)
+        if absent:
+            raise EpisodeFileError(f"{path}: expected an encoded episode, {sorted(absent)} missing; encode it again")
         series = {name: arrays[name] for name in names[:4]}
         left_world, lap_units = bool(arrays["left_world"]), int(arrays["lap_units"])
-        found.append(LatentEpisode(path=path, left_world=left_world, lap_units=lap_units, **series))
+        motion = arrays.get("motion")
+        found.append(LatentEpisode(path=path, left_world=left_world, lap_units=lap_units, motion=motion, **series))
     return found
