@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from dreamgym.config import MemoryConfig, VisionConfig
 from dreamgym.episodes import Episode, write_episode
 from dreamgym.errors import BundleError, ConfigError, OutputFolderError
 from dreamgym.memory.mdn_rnn import MDNRNN
-from dreamgym.memory.sequences import SequenceSampler
+from dreamgym.memory.sequences import SequenceSampler, first_lap
 from dreamgym.memory.train import memory_loss, train_memory
 from dreamgym.training import one_cycle
 from dreamgym.vision.encode import LatentEpisode, encode_episodes, read_latents
@@ -207,6 +208,22 @@ def test_remembered_states_are_those_of_a_run_from_the_first_frame():
         z, action = torch.from_numpy(episode.mean.astype(np.float32)), torch.from_numpy(episode.actions)
         _, state = model(z[None, : begin[row]], action[None, : begin[row]])
         torch.testing.assert_close(batch.state.h[row], state.h[0], atol=0.02, rtol=0)  # kept in half precision
+
+
+def test_a_second_lap_asks_for_no_progress():
+    episode = replace(toy_episode(6, 0.0), progress=np.array([4, 0, 5, 0, 0, 0], np.float32), lap_units=10)
+    np.testing.assert_array_equal(first_lap(episode), [4, 0, 5, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(first_lap(replace(episode, lap_units=11)), episode.progress)  # stuck, not lapping
+    model = MDNRNN(latent_size=2, hidden_size=4)
+    torch.nn.init.zeros_(model.progress_head.weight)
+    torch.nn.init.zeros_(model.progress_head.bias)
+    batch = SequenceSampler([episode], 6).sample(np.random.default_rng(0), 1, torch.device("cpu"))
+    rate = math.log(2.0)  # softplus of 0
+    expected = (3 * rate - 9 * math.log(rate + 1e-6)) / 6
+    loss = memory_loss(model, batch).progress
+    assert loss.item() == pytest.approx(expected, rel=1e-3)
+    loss.backward()
+    assert torch.isfinite(model.progress_head.weight.grad).all()
 
 
 def test_motion_is_of_the_frame_after_the_step_and_unknown_where_not_recorded():

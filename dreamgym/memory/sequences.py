@@ -15,7 +15,9 @@ from dreamgym.real.world import MOTION_SIZE
 from dreamgym.training import autocast
 from dreamgym.vision.encode import LatentEpisode
 
-__all__ = ["SequenceBatch", "SequenceSampler"]
+__all__ = ["SequenceBatch", "SequenceSampler", "first_lap"]
+
+NEARLY_A_LAP: Final = 0.85
 
 STATE_STRIDE: Final = 32
 """Frames between the states that :meth:`SequenceSampler.remember` keeps."""
@@ -31,7 +33,7 @@ class SequenceBatch(NamedTuple):
     next_z: Tensor
     """(B, T, Z)."""
     progress: Tensor
-    """(B, T)."""
+    """(B, T); NaN on a second lap, see :func:`first_lap`."""
     left_world: Tensor
     """1 where the step ended the episode without a lap, (B, T)."""
     mask: Tensor
@@ -40,6 +42,19 @@ class SequenceBatch(NamedTuple):
     """How the car moves after each step, (B, T, 4); NaN where it was not recorded."""
     state: State | None
     """M's state before the first step; None for zeros."""
+
+
+def first_lap(episode: LatentEpisode) -> NDArray[np.float32]:
+    """An episode's progress, (T,), with NaN for the frames of a second lap.
+
+    A lap that missed a tile goes on over tiles that are paid already. M cannot see that they are: asked for the nothing
+    that they pay, it would expect less of every road.
+    """
+    made = np.flatnonzero(episode.progress > 0)
+    if not len(made) or episode.progress.sum() < NEARLY_A_LAP * episode.lap_units:
+        return episode.progress
+    known = np.arange(len(episode)) <= made[-1]
+    return np.where(known, episode.progress, np.float32(np.nan))
 
 
 class SequenceSampler:
@@ -76,7 +91,7 @@ class SequenceSampler:
         self._sigma = self._sigma.astype(np.float16)
         # One entry a frame: the last frame of an episode has no action; zeros stand in and are masked.
         self._action = np.concatenate([np.pad(episode.actions, ((0, 1), (0, 0))) for episode in episodes])
-        self._progress = np.concatenate([np.pad(episode.progress, (0, 1)) for episode in episodes])
+        self._progress = np.concatenate([np.pad(first_lap(episode), (0, 1)) for episode in episodes])
         unknown = np.full(MOTION_SIZE, np.nan, np.float32)
         self._motion = np.concatenate(
             [

@@ -72,7 +72,8 @@ def memory_loss(model: MDNRNN, batch: SequenceBatch, motion_head: nn.Module | No
     steps = batch.mask.sum()
     log_likelihood = mixture_log_likelihood(prediction.mixture.float(), batch.next_z).mean(dim=-1)
     rate = prediction.progress.float()
-    progress = rate - batch.progress * torch.log(rate + 1e-6)
+    first_lap = torch.isfinite(batch.progress)
+    progress = (rate - batch.progress.nan_to_num() * torch.log(rate + 1e-6)) * first_lap
     termination = F.binary_cross_entropy_with_logits(
         prediction.termination_logit.float(), batch.left_world, reduction="none"
     )
