@@ -26,7 +26,7 @@ def frames_in(path: Path) -> tuple[int, float]:
     return frames, seconds
 
 
-@pytest.mark.parametrize(("suffix", "frames"), [(".mp4", 20), (".gif", 10)])
+@pytest.mark.parametrize(("suffix", "frames"), [(".mp4", 20), (".gif", 5)])
 def test_a_recording_without_a_window(toy_bundle: Path, tmp_path: Path, suffix: str, frames: int) -> None:
     out = tmp_path / f"drive{suffix}"
     config = PlayConfig(

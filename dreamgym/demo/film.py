@@ -27,9 +27,6 @@ __all__ = ["Dream", "Film", "film"]
 GIF_FRAMES: Final = 400
 """The GIF shows the film's first eight seconds."""
 
-GIF_HOLD: Final = 4
-"""Frames that each of its pictures stands for, which halves the file."""
-
 LAST_FRAMES: Final = 75
 """The end stays on the screen for a second and a half."""
 
@@ -96,7 +93,6 @@ class Film:
         self._dreamt = Panel("a dream", "")
         self._dream: Dream | None = None
         self._total = 0.0
-        self._small = pygame.Surface(GIF_SIZE)
         self.frames = 0
         """Drawn so far."""
 
@@ -130,9 +126,7 @@ class Film:
         frame = self._scene.draw([self._reality, self._seen, self._dreamt])
         self._video.add(frame)
         if self.frames < GIF_FRAMES:
-            if self.frames % GIF_HOLD == 0:
-                self._small = pygame.transform.smoothscale(frame, GIF_SIZE)
-            self._gif.add(self._small)
+            self._gif.add(pygame.transform.smoothscale(frame, GIF_SIZE))
         self.frames += 1
 
 

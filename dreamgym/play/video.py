@@ -18,12 +18,13 @@ _MP4: Final = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt
 _LOSSLESS: Final = ("-c:v", "libx264rgb", "-preset", "ultrafast", "-qp", "0")
 # H.264 needs even sides.
 _EVEN: Final = ("-vf", "crop=trunc(iw/2)*2:trunc(ih/2)*2")
-# A GIF counts in hundredths of a second: 25 frames a second is one every four.
-_SMALLER: Final = "fps=25,scale='min(960,iw)':-1:flags=lanczos"
+# A GIF counts in hundredths of a second: 12.5 frames a second is one every eight. With more, or dithered, a file of
+# a few seconds is too large for most places.
+_SMALLER: Final = "fps=12.5,scale='min(960,iw)':-1:flags=lanczos"
 
 
 class Video:
-    """A video being written, at 50 frames a second (a GIF at 25, and at most 960 pixels wide).
+    """A video being written, at 50 frames a second (a GIF at 12.5, and at most 960 pixels wide).
 
     Args:
         path: where it will stand when :meth:`finish` has returned, .mp4 or .gif; nothing is there before.
@@ -106,7 +107,7 @@ class Video:
             palette = f"{_SMALLER},palettegen=stats_mode=diff"
             self._process = self._start(*source, "-vf", palette, "-update", "1", str(self._palette))
             self._end()
-            use = f"[0]{_SMALLER}[x];[x][1]paletteuse=dither=bayer:bayer_scale=4:diff_mode=rectangle"
+            use = f"[0]{_SMALLER}[x];[x][1]paletteuse=dither=none:diff_mode=rectangle"
             colors = ("-i", str(self._palette))
             target = ("-loop", "0", "-f", "gif", str(self._temporary))
             self._process = self._start(*source, *colors, "-filter_complex", use, *target)
