@@ -320,14 +320,22 @@ class PipelineConfig:
     """Frames recorded with the current controller in each later round."""
     vision_steps: int = 3500
     reconstruction_weight: float = 16.0
-    memory_steps: int = 4000
+    latent_noise: float = 0.3
+    """Share of the posterior's noise in the latents, in training and in use; 1 in the paper."""
+    memory_steps: int = 6000
     """Training steps of M in the first round."""
-    memory_round_steps: int = 2000
+    memory_round_steps: int = 2500
     """Training steps of M in each later round."""
-    generations: int = 25
+    generations: int = 60
     """Generations in each round."""
     population: int = 64
     rollouts: int = 16
+    subspace: int = 64
+    """Principal components of its features that C is searched in; see ``dreamgym evolve``."""
+    pace_limit: float = 1.2
+    """Points of progress a frame beyond which nothing counts in the fitness; see ``dreamgym evolve``."""
+    validate_every: int = 20
+    """Generations between looks at the real validation tracks."""
     smoothness: float = 1.0
     """Penalty on changes of the action, per unit and frame; see ``dreamgym evolve``."""
     from_zero: bool = False

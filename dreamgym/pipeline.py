@@ -30,6 +30,7 @@ from dreamgym.config import (
 from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
+from dreamgym.control.rollouts import RolloutScores, real_scores
 from dreamgym.evaluate import evaluate_dream, evaluate_real
 from dreamgym.memory.train import train_memory
 from dreamgym.real.collect import collect
@@ -145,11 +146,11 @@ def collect_drives(config: PipelineConfig, this: Round) -> Path:
         CollectConfig(
             out=config.out / "episodes" / this.drives,
             frames=config.round_frames,
-            mix={"controller": 0.4, "disturbed_controller": 0.3, "jittery_follower": 0.1, "reckless_follower": 0.2},
+            mix={"controller": 0.5, "disturbed_controller": 0.3, "jittery_follower": 0.05, "reckless_follower": 0.15},
             workers=config.workers,
             seed=config.seed + this.number,
             lengths=(500, 1000),
-            patience=120,
+            patience=200,
             controller=before.controller,
             world_model=before.world,
         ),
@@ -170,7 +171,15 @@ def run_round(config: PipelineConfig, this: Round, vision: Path) -> None:
     )
     memory = train_memory(memory_config(config, this, vision))
     latents = tuple(config.out / "latents" / Round(this.run, number).drives for number in range(this.number + 1))
-    assemble(this.world, vision=vision, memory=memory, latents=latents, seed=config.seed)
+    assemble(
+        this.world,
+        vision=vision,
+        memory=memory,
+        latents=latents,
+        temperature=config.temperature,
+        latent_noise=config.latent_noise,
+        seed=config.seed,
+    )
     controller = evolve_round(config, this)
     report = measure(config, this, controller)
     report["seconds"] = time.monotonic() - started
@@ -190,6 +199,7 @@ def memory_config(config: PipelineConfig, this: Round, vision: Path) -> MemoryCo
         learning_rate=1e-3 if this.number else 2e-3,
         recent_share=0.4 if this.number else 0.0,
         recent_folders=max(1, min(this.number, 3)),
+        latent_noise=config.latent_noise,
         seed=config.seed + this.number,
     )
 
@@ -205,14 +215,21 @@ def evolve_round(config: PipelineConfig, this: Round) -> LinearController:
         sigma=0.05 if this.number and not config.from_zero else 0.1,
         initial=Round(this.run, this.number - 1).controller if this.number and not config.from_zero else None,
         smoothness=config.smoothness,
+        subspace=config.subspace,
+        pace_limit=config.pace_limit,
+        validate_every=config.validate_every,
         line_share=config.line_share,
         temperature=(config.temperature, config.temperature),
         precision="bfloat16",
         seed=config.seed + this.number,
         workers=config.workers,
     )
+
+    def validate(controller: LinearController) -> RolloutScores:
+        return real_scores(controller, VALIDATION_SEEDS, workers=config.workers, world_model=this.world)
+
     with DreamTrials(settings, choose_device("auto")) as trials:
-        return evolve(settings, trials, subspace=trials.subspace)
+        return evolve(settings, trials, subspace=trials.subspace, validate=validate)
 
 
 def measure(config: PipelineConfig, this: Round, controller: LinearController) -> dict[str, Any]:
