@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from dreamgym.config import EvolveConfig
+from dreamgym.control.dream_trials import DreamTrials
+from dreamgym.control.rollouts import EnvTrials
+from dreamgym.errors import WorkerError
+from dreamgym.world_model import WorldModel
+
+
+@pytest.fixture
+def config(toy_world_model: WorldModel, tmp_path: Path) -> EvolveConfig:
+    toy_world_model.save(tmp_path / "world")
+    return EvolveConfig(
+        out=tmp_path / "run",
+        world_model=tmp_path / "world",
+        population=5,
+        rollouts=4,
+        max_episode_steps=20,
+        pace_limit=0.5,
+        temperature=(0.5, 1.5),
+    )
+
+
+def population(trials: DreamTrials) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((5, trials.parameters))
+
+
+def test_scores_do_not_depend_on_the_number_of_processes(config: EvolveConfig):
+    with DreamTrials(replace(config, workers=1)) as alone, DreamTrials(replace(config, workers=2)) as shared:
+        one, two = alone(population(alone), 3), shared(population(shared), 3)
+        other = alone(population(alone), 4)
+    for name in ("returns", "lengths", "smoothness", "haste"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert one.returns.shape == (5, 4) and len(np.unique(one.returns)) > 10
+    assert not np.array_equal(one.returns, other.returns)
+
+
+def test_scores_are_those_of_the_vector_environment(config: EvolveConfig, tmp_path: Path):
+    envs = gym.make_vec(
+        "dreamgym:DreamCarRacing-v0",
+        num_envs=20,
+        vectorization_mode="vector_entry_point",
+        max_episode_steps=20,
+        world_model=tmp_path / "world",
+        temperature=config.temperature,
+    )
+    with DreamTrials(replace(config, workers=1)) as trials:
+        wanted, got = EnvTrials(envs, config)(population(trials), 0), trials(population(trials), 0)
+    envs.close()
+    np.testing.assert_array_equal(got.lengths, wanted.lengths)
+    for name in ("returns", "smoothness", "haste"):
+        np.testing.assert_allclose(getattr(got, name), getattr(wanted, name), atol=1e-2)
+
+
+def test_a_process_that_dies_is_an_error_that_says_how_to_go_on(config: EvolveConfig):
+    with DreamTrials(replace(config, workers=2)) as trials:
+        trials(population(trials), 0)
+        trials._processes[0][0].kill()
+        with pytest.raises(WorkerError, match="go on"):
+            trials(population(trials), 1)
+
+
+def test_an_error_in_a_process_is_raised_here(config: EvolveConfig):
+    with DreamTrials(replace(config, workers=2)) as trials, pytest.raises(RuntimeError):
+        trials(population(trials)[:, :-3], 0)
+
+
+def test_closing_leaves_no_process(config: EvolveConfig):
+    trials = DreamTrials(replace(config, workers=2))
+    processes = [process for process, _ in trials._processes]
+    trials.close()
+    assert len(processes) == 2 and not any(process.is_alive() for process in processes)
+
+
+def test_the_subspace_is_that_of_the_bank(config: EvolveConfig, toy_world_model: WorldModel):
+    with DreamTrials(replace(config, workers=1, subspace=3)) as trials:
+        assert trials.subspace is not None and trials.subspace.basis.shape == (3, (trials.parameters - 3) // 3)
+    with DreamTrials(replace(config, workers=1)) as trials:
+        assert trials.subspace is None
