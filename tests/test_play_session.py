@@ -102,6 +102,17 @@ def test_waking_beside_the_dream_brings_both_together(make_session: SessionFacto
     assert session.dream.steps == 0
 
 
+def test_asking_for_both_again_brings_the_dream_back_to_reality(make_session: SessionFactory) -> None:
+    session = make_session(view="both", seed=5)
+    drive(session, 6)
+    steps = session.real.steps
+    assert not np.array_equal(session.real.features, session.dream.features)
+    obey(session, Command.BOTH)
+    assert np.array_equal(session.real.features, session.dream.features)
+    assert (session.real.steps, session.dream.steps) == (steps, 0)
+    assert not session.asleep
+
+
 def test_a_dream_of_its_own_cannot_be_woken_from(make_session: SessionFactory) -> None:
     session = make_session(view="dream", seed=1)
     drive(session, 3)

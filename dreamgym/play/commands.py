@@ -35,6 +35,9 @@ def _see(view: View) -> Callable[[Session], None]:
         if session.view != view or session.asleep:
             session.set_view(view)
             session.say("")
+        elif view == "both":
+            session.follow()
+            session.say("The dream begins again from here")
 
     return action
 

@@ -61,7 +61,7 @@ GROUPS: Final = ("Worlds", "Dream", "Drive", "Time", "Keep", "View")
 BINDINGS: Final = (
     Binding(Command.REALITY, ("1",), "1", "Reality", "Drive in reality", "Worlds"),
     Binding(Command.DREAM, ("2",), "2", "Dream", "Drive in the dream", "Worlds"),
-    Binding(Command.BOTH, ("3",), "3", "Both", "Both at once, from the same actions", "Worlds"),
+    Binding(Command.BOTH, ("3",), "3", "Both", "Both at once, from the same actions; again: rejoin", "Worlds"),
     Binding(
         Command.DREAM_FROM_HERE,
         ("SPACE",),

@@ -192,5 +192,5 @@ def _overlays(painter: Painter, session: Session, world: World, box: Rect) -> No
 def _standing(session: Session) -> str:
     """Why the worlds stand still, and what moves them; empty while they move."""
     if session.clock.paused:
-        return f"Paused: {_CAPS[Command.PAUSE]} goes on, {_CAPS[Command.STEP]} takes one step"
+        return f"Paused: press {_CAPS[Command.PAUSE]} to go on"
     return "Press ↑ to drive off" if session.waiting else ""
