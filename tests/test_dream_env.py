@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.utils.play import PlayableGame
 
+from dreamgym.dream import env as dream_env
 from dreamgym.dream.env import DreamCarRacingEnv
 from dreamgym.dream.rendering import decode_frames, enlarge
 from dreamgym.errors import (
@@ -28,6 +30,7 @@ from dreamgym.errors import (
 )
 from dreamgym.real.preprocess import preprocess
 from dreamgym.world_model import MODELS_VARIABLE, WorldModel
+from dreamgym.wrappers.real_env import LatentCarRacingEnv
 
 ID = "dreamgym:DreamCarRacing-v0"
 GAS = np.array([0.1, 0.5, 0.0], np.float32)
@@ -457,8 +460,8 @@ def test_keys_drive(make: Make, continuous: bool) -> None:
     pygame.quit()
 
 
-def test_manual_has_gymnasiums_sections() -> None:
-    manual = DreamCarRacingEnv.__doc__ or ""
+@pytest.mark.parametrize("manual", [DreamCarRacingEnv.__doc__, LatentCarRacingEnv.__doc__], ids=["dream", "real"])
+def test_manual_has_gymnasiums_sections(manual: str) -> None:
     sections = [line.strip()[3:] for line in manual.splitlines() if line.strip().startswith("## ")]
     assert sections == [
         "Description",
@@ -470,6 +473,13 @@ def test_manual_has_gymnasiums_sections() -> None:
         "Arguments",
         "Version History",
     ]
+
+
+def test_example_of_the_manual_runs(full_size_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(full_size_bundle))
+    failed, attempted = doctest.testmod(dream_env)
+    assert failed == 0
+    assert attempted == 3
 
 
 @pytest.mark.slow

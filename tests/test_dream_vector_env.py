@@ -311,17 +311,6 @@ def test_under_gymnasiums_vector_wrappers(short_world_model: WorldModel, mode: A
     assert {5} < set(lengths)
 
 
-def test_record_video(toy_world_model: WorldModel, tmp_path: Path) -> None:
-    pytest.importorskip("moviepy")
-    envs: Any = make(toy_world_model, 4, render_mode="rgb_array", max_episode_steps=3)
-    envs = gym.wrappers.vector.RecordVideo(envs, str(tmp_path / "videos"), episode_trigger=lambda episode: episode == 0)
-    envs.reset(seed=0)
-    for _ in range(5):
-        envs.step(np.zeros((4, 3), np.float32))
-    envs.close()
-    assert list(tmp_path.glob("videos/*.mp4"))
-
-
 def test_closing_twice_and_spec(toy_bundle: Path) -> None:
     envs = gym.make_vec(ID, num_envs=2, world_model=str(toy_bundle), temperature=(0.5, 1.0))
     assert envs.spec is not None

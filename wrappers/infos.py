@@ -32,12 +32,17 @@ def info_rows(infos: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
     for key, values in infos.items():
         if key in ("final_obs", "final_info") or (key.startswith("_") and key[1:] in infos):
             continue
-        split = values
-        if isinstance(values, dict):
-            split = info_rows(values, num_envs)
-        elif isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype != object:
-            split = values.tolist()  # Python's numbers, as from single environments
         present = infos.get(f"_{key}")
-        for row in range(num_envs) if present is None else np.flatnonzero(present).tolist():
-            rows[row][key] = deepcopy(split[row])
+        everywhere = present is None or bool(np.all(present))
+        if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype != object:
+            numbers = values.tolist()  # Python's, as from single environments; copies, and for all at once
+            if everywhere:  # the usual case, a thousand environments a step
+                for row, number in zip(rows, numbers, strict=True):
+                    row[key] = number
+                continue
+            split = numbers
+        else:
+            split = info_rows(values, num_envs) if isinstance(values, dict) else values
+        for index in range(num_envs) if everywhere else np.flatnonzero(present).tolist():
+            rows[index][key] = deepcopy(split[index])
     return rows

@@ -71,7 +71,9 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
     ## Arguments
     ```python
     >>> import gymnasium as gym
-    >>> env = gym.make("dreamgym:DreamCarRacing-v0", temperature=1.15, obs_type="features")  # doctest: +SKIP
+    >>> env = gym.make("dreamgym:DreamCarRacing-v0", temperature=1.15, obs_type="features")
+    >>> env.reset(seed=1)[0].shape
+    (288,)
 
     ```
     * `temperature=None`: how uncertain the dream is: mixture logits / temperature, each sigma * its square root. None
