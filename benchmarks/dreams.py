@@ -53,6 +53,7 @@ def single_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
     flop = step_flop(WorldModel.load().memory)
     options: dict[str, dict[str, Any]] = {
         "features": {},
+        "features, fast=True": {"fast": True},
         "latent": {"obs_type": "latent"},
         "rgb": {"obs_type": "rgb"},
         "features, bfloat16": {"precision": "bfloat16"},

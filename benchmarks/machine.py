@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import Case, rate
-from dreamgym.dream.kernel import PRECISIONS, Packed
+from dreamgym.dream.kernel import PRECISIONS
+from dreamgym.dream.products import Packed
 
 __all__ = ["available_threads", "describe", "roof_cases", "roof_name"]
 

@@ -7,7 +7,7 @@ everywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamgym.dream.kernel import StepKernel
+from dreamgym.dream.kernel import StepKernel, Workspace
+from dreamgym.dream.products import Packed
 from dreamgym.dream.threads import single_thread
 from dreamgym.errors import ConfigError, DivergedError, ObservationError, ResetNeededError
 from dreamgym.real.preprocess import FRAME_SHAPE, preprocess
@@ -81,14 +82,15 @@ class LatentEncoder:
         _require_finite(vision)
         self._convolutions = PackedConvolutions(vision.encoder)
         with torch.no_grad():
-            self._head_weight = torch.cat([vision.mean.weight, vision.log_variance.weight])  # (2 Z, 1024)
-            self._head_bias = torch.cat([vision.mean.bias, vision.log_variance.bias])
+            weight = torch.cat([vision.mean.weight, vision.log_variance.weight])  # (2 Z, 1024)
+            self._posterior = Packed(weight, torch.cat([vision.mean.bias, vision.log_variance.bias]))
         size = num_envs + -num_envs % kernel.padding
         self._rows = torch.zeros(size, kernel.row_size)  # [z | h | 1 | a], the kernel's layout
         self._rows[:, kernel.observation_size] = 1.0
         self._next_rows = self._rows.clone()
         self._c = torch.zeros(size, kernel.hidden_size)
         self._next_c = self._c.clone()
+        self._space = Workspace(kernel, size)
 
     def reset(
         self,
@@ -146,7 +148,8 @@ class LatentEncoder:
         with single_thread(), torch.no_grad():
             z = self._encode(images, indices)
             self._rows[:count, kernel.observation_size + 1 :] = torch.from_numpy(actions)
-            kernel.advance(self._rows, self._c, self._next_rows, self._next_c)
+            next_h = self._next_rows[:, kernel.latent_size : kernel.observation_size]
+            kernel.advance(self._rows, self._c, next_h, self._next_c, self._space)
             self._rows, self._next_rows = self._next_rows, self._rows
             self._c, self._next_c = self._next_c, self._c
             if starts is not None:
@@ -180,13 +183,6 @@ class LatentEncoder:
         """z itself, a view that the next call changes, float32 of shape (num_envs, latent_size)."""
         return self._rows[: self.num_envs, : self._kernel.latent_size]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_kernel"}  # it holds oneDNN's tensors
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._kernel = StepKernel(self.world_model.memory)
-
     def _images(self, frames: NDArray[np.uint8], indices: NDArray[np.int64]) -> Tensor:
         """The given frames as V takes them, float32 of shape (len(indices), 3, 64, 64) in [0, 1]."""
         if len(frames) != self.num_envs:
@@ -203,8 +199,8 @@ class LatentEncoder:
         """z of the given rows, float32 of shape (len(indices), latent_size)."""
         count = len(images)
         features = self._convolutions(images).flatten(1)  # (n, 1024)
-        padded = F.pad(features, (0, 0, 0, -count % self._kernel.padding))
-        mean, log_variance = F.linear(padded, self._head_weight, self._head_bias)[:count].chunk(2, dim=1)
+        padded = F.pad(features, (0, 0, 0, -count % self._posterior.padding))
+        mean, log_variance = self._posterior(padded)[:count].chunk(2, dim=1)
         if self.latent == "sample":
             mean = mean + self._noise_scale * torch.exp(0.5 * log_variance) * self._noise(indices)
         z = mean.clamp(-LATENT_LIMIT, LATENT_LIMIT)

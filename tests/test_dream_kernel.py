@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from dreamgym.dream import kernel
+from dreamgym.dream import products
 from dreamgym.dream.core import DreamCore
 from dreamgym.world_model import WorldModel
 
@@ -41,5 +41,5 @@ def test_copies_dream_on_alike(
 
 def test_products_without_onednn_agree(full_size_world_model: WorldModel, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = rollout(DreamCore(full_size_world_model, 20))
-    monkeypatch.setattr(kernel, "_packable", lambda weight: False)
+    monkeypatch.setattr(products, "_packable", lambda weight: False)
     torch.testing.assert_close(rollout(DreamCore(full_size_world_model, 20)), expected, atol=1e-4, rtol=0)

@@ -94,7 +94,7 @@ def test_environments_whose_latents_are_not_finite_are_named(own_world_model: Wo
     healthy = LatentEncoder(WorldModel(VAE(8), own_world_model.memory, own_world_model.starts), 2)
     healthy.reset(frames)
     before = healthy.state
-    healthy._convolutions, healthy._head_weight = encoder._convolutions, encoder._head_weight
+    healthy._convolutions, healthy._posterior = encoder._convolutions, encoder._posterior
     with pytest.raises(DivergedError, match=r"environments \[0, 1\]"):
         healthy.step(frames, np.zeros((2, 3), np.float32))
     for part, now in zip(before, healthy.state, strict=True):

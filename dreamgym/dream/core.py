@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dreamgym.dream.actions import ActionRange
-from dreamgym.dream.kernel import StepKernel, sigmoid
+from dreamgym.dream.division import Division
+from dreamgym.dream.kernel import StepKernel
 from dreamgym.dream.options import Temperature, parse_temperature, temperature_ranges
 from dreamgym.dream.start import StartRequest, new_streams, start_noise, start_state
 from dreamgym.dream.state import DreamRows
-from dreamgym.dream.threads import for_each_tile, single_thread
-from dreamgym.errors import ConfigError, DivergedError, ResetNeededError
+from dreamgym.dream.threads import single_thread
+from dreamgym.dream.tiles import Batch
+from dreamgym.errors import ConfigError, ResetNeededError
 from dreamgym.memory.mdn_rnn import Prediction
 from dreamgym.real.world import CAR_RACING, World
-from dreamgym.world_model import LATENT_LIMIT, WorldModel
+from dreamgym.world_model import WorldModel
 
 __all__ = ["DreamCore", "DreamStep"]
-
-_TILE = 512  # rows at most: fewer, and torch's fixed cost of a call weighs more; more, and caches overflow
-_LEAST_TILE = 64  # below this, handing rows to another core costs more than it saves
 
 
 class DreamStep(NamedTuple):
@@ -84,30 +83,29 @@ class DreamCore(DreamRows):
         self.world = world
         self.max_episode_steps = max_episode_steps
         self._bank = world_model.starts.to(device)
-        self._actions = ActionRange(world, device)
-        self._heads = self.kernel.heads(self._size)
-        self._end_noise = torch.zeros(self._size, device=device)
-        self._cut = torch.zeros(self._size, dtype=torch.int64, device=device)
-        self._clamped = torch.zeros((), dtype=torch.int64, device=device)
-        self._stepped = False
-        self.diverged = torch.zeros(num_envs, dtype=torch.bool, device=device)
-        """Which rows the last step found not to be finite, bool of shape (B,)."""
-        self.set_temperature(temperature)
-
-    @property
-    def clamped(self) -> int:
+        self._actions = ActionRange(world, num_envs, device)
+        self._outcome = (
+            torch.zeros(self._size, device=device),  # reward
+            torch.zeros(self._size, dtype=torch.bool, device=device),  # ended
+            torch.zeros(self._size, dtype=torch.bool, device=device),  # lap finished
+        )
+        self.clamped = 0
         """Latents cut to +-10 since construction, over all rows.
 
         A few in a million are the mixture's tails; many mean that the dream has left what V and M know.
         """
-        return int(self._clamped)
+        self.products: list[Tensor] = []
+        """What the heads said in the last step, tile by tile; :attr:`last_prediction` says it by name."""
+        self._division: Division | None = None
+        self.set_temperature(temperature)
 
     @property
     def last_prediction(self) -> Prediction:
-        """What M said of the last step, leading dimension B; the mixture is a view, valid until the next step."""
-        if not self._stepped:
+        """What M said of the last step, copies, leading dimension B."""
+        if not self.products:
             raise ResetNeededError("there is no prediction before the first step; call reset() and step() first")
-        return self.kernel.prediction(self._heads.rows(slice(self.num_envs)))
+        prediction = self.kernel.prediction(self.products)
+        return Prediction(*(part[: self.num_envs] for part in prediction))
 
     def set_temperature(self, temperature: Temperature | Tensor, mask: Tensor | None = None) -> None:
         """Change the temperature of this and later episodes.
@@ -195,59 +193,54 @@ class DreamCore(DreamRows):
                 the others go on exactly as if nothing had happened.
         """
         active = None if active is None else self._mask(active)
+        return self.step_executed(self._actions.executed(actions, active), active)
+
+    @torch.no_grad()
+    def step_executed(self, executed: Tensor, active: Tensor | None = None) -> DreamStep:
+        """As :meth:`step`, for actions that were checked already.
+
+        Args:
+            executed: float32 of shape (B, A), in the world's range where they count.
+            active: as in :meth:`step`.
+        """
         self._require_started(active)
-        executed = self._actions.executed(actions, self.num_envs, active)
-        self._rows[: self.num_envs, self.kernel.observation_size + 1 :] = executed
         with single_thread() as threads:
-            for_each_tile(self._advance, self._tiles(threads), threads)
-            return self._conclude(active)
+            division = self._divided(threads)
+            division.step(self._now, executed)
+            return self._conclude(division, active)
 
-    def _tiles(self, threads: int) -> list[slice]:
-        if self.device.type != "cpu":
-            return [slice(0, self._size)]
-        pieces = threads * -(-self._size // (threads * _TILE))  # as many for each thread
-        length = -(-self._size // (pieces * self.kernel.padding)) * self.kernel.padding
-        length = max(_LEAST_TILE, length)
-        return [slice(first, min(first + length, self._size)) for first in range(0, self._size, length)]
+    def _divided(self, threads: int) -> Division:
+        """The rows as so many threads take them."""
+        if self._division is None or self._division.threads != threads:
+            lap_units = self.world_model.lap_units
+            state = self._sides, self._keys, self._elapsed, self._temperature
+            batch = Batch(self.kernel, self.world, lap_units, *state, *self._outcome)
+            self._division = Division(batch, self.num_envs, threads)
+        return self._division
 
-    @torch.inference_mode()  # a worker's thread has a mode of its own; no result of a call in here is handed out
-    def _advance(self, tile: slice) -> None:
-        """One step of a tile of rows into the spare buffers."""
-        kernel, following = self.kernel, self._next_rows[tile]
-        heads = self._heads.rows(tile)
-        kernel.advance(self._rows[tile], self._c[tile], following, self._next_c[tile])
-        kernel.predict(following, heads)
-        uniform, normal, self._end_noise[tile] = kernel.noise(self._keys[tile], self._elapsed[tile])
-        drawn = kernel.sample(heads.mixture, self._temperature[tile, None], uniform, normal)
-        z = following[:, : kernel.latent_size]
-        torch.clamp(drawn, -LATENT_LIMIT, LATENT_LIMIT, out=z)
-        torch.sum(z != drawn, dim=1, out=self._cut[tile])
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the division into tiles, which are views: copies of them would be views of nothing."""
+        return {**vars(self), "_division": None}
 
-    def _conclude(self, active: Tensor | None) -> DreamStep:
-        """Rewards and ends; then the step counts."""
-        world, count = self.world, self.num_envs
-        _, units, logit = self.kernel.prediction(self._heads)
-        progress = (self._progress + units / self.world_model.lap_units).clamp_max_(1.0)
-        reward = (progress - self._progress).mul_(world.lap_reward).add_(world.frame_cost)
-        broken = ~torch.isfinite(self._next_rows[:, : self.kernel.latent_size].sum(dim=1) + reward + logit)[:count]
-        if active is not None:
-            broken &= active
-        self.diverged = broken
-        if broken.any():
-            rows = torch.nonzero(broken).flatten().tolist()
-            raise DivergedError(f"rows {rows[:8]} are no longer finite ({len(rows)} in all); reset them to go on")
-        left = (self._end_noise < sigmoid(logit))[:count]
-        progress, reward = progress[:count], reward[:count].masked_fill(left, world.leaving_reward)
-        finished = (progress >= 1.0) & ~left
-        elapsed = self.elapsed + 1
-        over = torch.zeros_like(left) if self.max_episode_steps is None else elapsed >= self.max_episode_steps
-        result = DreamStep(reward, left | finished, over, finished)
-        if active is not None:
-            progress, elapsed = torch.where(active, progress, self.progress), torch.where(active, elapsed, self.elapsed)
+    def _rekey(self) -> None:
+        super()._rekey()
+        if self._division is not None:
+            self._division.forget()
+
+    def _conclude(self, division: Division, active: Tensor | None) -> DreamStep:
+        """What all rows need each other for: errors and counts."""
+        self.mark_diverged(division.broken(active))
+        reward, ended, finished = division.outcome()
+        elapsed, limit = self.elapsed, self.max_episode_steps
+        elapsed.add_(1 if active is None else active)
+        over = torch.zeros_like(ended) if limit is None else elapsed >= limit
+        result = DreamStep(reward, ended, over, finished)
+        self.clamped += division.cut(active)
+        if active is None:
+            division.pass_on()
+        else:
             result = DreamStep(*(value.masked_fill(~active, 0) for value in result))  # not a product: NaN * 0 is NaN
-        self._clamped += self._cut[:count].sum() if active is None else self._cut[:count][active].sum()
-        self.progress.copy_(progress)
-        self.elapsed.copy_(elapsed)
+            division.forget()
+        self.products = division.products()
         self._commit(active)
-        self._stepped = True
         return result

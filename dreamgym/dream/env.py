@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from dreamgym.dream.core import DreamCore
+from dreamgym.dream.fast import FastStepper
 from dreamgym.dream.keys import keys_to_action
 from dreamgym.dream.noise import fold_seed
 from dreamgym.dream.options import Temperature, reset_arguments, start_candidates
@@ -87,6 +88,8 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
       the shipped one.
     * `precision="float32"`: or `"bfloat16"` for the matrix products.
     * `device="cpu"`: where to run.
+    * `fast=False`: True steps with NumPy in a third of the time (CPU, float32). A step then agrees with the default's
+      to 1e-5, not to the bit.
 
     The same seed gives the same rollout to the bit, alone or in a batch. `env.unwrapped.get_state()` and `set_state()`
     save and restore it exactly in mid-episode. `gymnasium.utils.play.play(env, noop=numpy.zeros(3, numpy.float32))`
@@ -109,11 +112,11 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
         world_model: WorldModel | str | Path | None = None,
         precision: str = "float32",
         device: str = "cpu",
+        fast: bool = False,
     ) -> None:
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ConfigError(
-                f"render_mode must be None or one of {self.metadata['render_modes']}, got {render_mode!r}"
-            )
+        modes = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in modes:
+            raise ConfigError(f"render_mode must be None or one of {modes}, got {render_mode!r}")
         if not isinstance(world_model, WorldModel):
             world_model = WorldModel.load(world_model)
         self.render_mode = render_mode
@@ -125,6 +128,7 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
         self.core = DreamCore(
             world_model, 1, temperature=temperature, max_episode_steps=None, precision=precision, device=device
         )
+        self._fast = FastStepper(self.core) if fast else None
         start_candidates(start, world_model.starts)
         self._start = start
         self._window = Window("DreamCarRacing", CAR_RACING.fps)
@@ -139,10 +143,7 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
         """The temperature of this episode.
 
         Set a number, and it holds from the next step on and for later episodes; (low, high), and later episodes draw
-        theirs from it; None for the card's.
-
-        Raises:
-            TemperatureError: unless positive and finite.
+        theirs from it; None for the card's. Raises TemperatureError unless positive and finite.
         """
         return float(self.core.temperature[0])
 
@@ -182,16 +183,19 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
             ActionError, ResetNeededError: nothing has changed.
             DivergedError: the state is no longer finite; reset to go on.
         """
-        reward, terminated, truncated, lap_finished = self.core.step(self._reader.read(action, ())[None])
+        executed = self._reader.read(action, ())
+        if self._fast is None:
+            reward, ended, _, lap_finished = (value.item() for value in self.core.step_executed(executed[None]))
+        else:
+            reward, ended, lap_finished = self._fast.step(executed.numpy())
         info = self._info()
-        ended = bool(terminated)
         if ended:
-            info["lap_finished"] = bool(lap_finished)
+            info["lap_finished"] = lap_finished
         self._show()
-        return self._observe(), float(reward), ended, bool(truncated), info
+        return self._observe(), float(reward), bool(ended), False, info
 
     def _info(self) -> dict[str, Any]:
-        return {"progress": float(self.core.progress[0]), "temperature": self.temperature}
+        return {"progress": self.core.progress.item(), "temperature": self.core.temperature.item()}
 
     def _observe(self) -> Observation:
         """A copy of the observation."""
@@ -201,9 +205,8 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
         return observation[0].to("cpu", copy=True).numpy()
 
     def _frame(self) -> NDArray[np.uint8]:
-        """V's picture of the present latent, uint8 of shape (64, 64, 3)."""
-        z = self.core.z.to(self.world_model.vision.mean.weight.device)
-        return decode_frames(self.world_model.vision, z)[0].numpy()
+        vision = self.world_model.vision
+        return decode_frames(vision, self.core.z.to(vision.mean.weight.device))[0].numpy()
 
     def _picture(self) -> NDArray[np.uint8]:
         return np.asarray(enlarge(self._frame()[None])[0])
@@ -219,10 +222,8 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
         if self.render_mode is None:
             gym.logger.warn('render() needs a mode: gym.make("dreamgym:DreamCarRacing-v0", render_mode="rgb_array")')
             return None
-        if self.render_mode == "human":
-            self._show()
-            return None
-        return self._picture()
+        self._show()
+        return self._picture() if self.render_mode == "rgb_array" else None
 
     def _show(self) -> None:
         if self.render_mode == "human":
@@ -240,10 +241,8 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
     def set_state(self, state: dict[str, Any]) -> None:
         """Go back to a saved state: what follows is the same to the bit. A time limit around it has its own count."""
         self.core.set_state(state["core"])
-        if state["np_random"] is None:
-            self._np_random = None
-        else:
-            self._np_random = np.random.Generator(np.random.PCG64())
+        self._np_random = None if state["np_random"] is None else np.random.Generator(np.random.PCG64())
+        if self._np_random is not None:
             self._np_random.bit_generator.state = deepcopy(state["np_random"])
         self._np_random_seed = state["np_random_seed"]
 

@@ -7,82 +7,76 @@ a step is two matrix products and no concatenation. What the heads say is stored
 1 - 2 sigmoid(-2x), the -2 folded into the weights: one sigmoid over all four gates is several times as fast as a tanh,
 and differs by 1e-7.
 
-Time. For 256 rows half of it is the two products, at the processor's peak; the rest is about 70 passes over small
-tensors, where torch's fixed cost of a call counts as much as the arithmetic: fewer calls is what makes it faster.
+Time. For 512 rows half of it is the two products, at the processor's peak; the rest is about 60 passes over small
+tensors, where torch's fixed cost of a call counts as much as the arithmetic. Hence a :class:`Workspace` of buffers and
+of views of them, made once: to make a view costs as much as a small operation, and memory that is used again is still
+in the cache.
 
-Row independence. Rows of a matrix product do not depend on the number of rows from 16 up, so rows are padded to that.
-``sigmoid`` computes the last few elements of a tensor by another formula when they do not fill a vector register: the
-padding sees to it that none remain. The other functions used (exp, log1p, erfinv) treat every element alike.
+Row independence. Rows of a matrix product do not depend on the number of rows from 16 up, and with oneDNN on most
+processors never; :class:`~dreamgym.dream.products.Packed` tries it, and rows are padded where it is not so. torch
+computes the last few elements of a sigmoid by another formula when they do not fill a vector register: sizes that are
+no multiple of one are padded as well. The other functions used (exp, log, log1p, erfinv) treat every element alike.
 """
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import itertools
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from dreamgym.dream.noise import normals, uniforms
+from dreamgym.dream.products import PADDING, Packed
 from dreamgym.errors import ConfigError, DivergedError
 from dreamgym.memory.mdn_rnn import MDNRNN, Prediction
 from dreamgym.memory.mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
 
-__all__ = ["PRECISIONS", "StepKernel"]
+__all__ = ["PRECISIONS", "StepKernel", "Workspace"]
 
 PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_PAD: Final = 16
+_VECTOR: Final = 32  # elements that torch's vectorized loops take at once, at most
 _COLDEST: Final = 1e30  # of an inverse temperature: times a logit it stays finite
 
 
-class Heads(NamedTuple):
-    """What M's heads say of B rows, laid out so that one component of all rows is contiguous."""
-
-    mixture: Tensor
-    """K logits, K means, K log sigmas: float32 of shape (3 K, B, Z)."""
-    ends: Tensor
-    """Units of progress before softplus, and the logit of termination: (2, B)."""
-
-    def rows(self, rows: slice) -> Heads:
-        """Views of some of the rows."""
-        return Heads(self.mixture[:, rows], self.ends[:, rows])
-
-
-class Packed:
-    """A matrix to multiply rows by, laid out once for oneDNN where torch has it.
-
-    oneDNN's products are faster than those of ``torch.mm``: twice in float32 on AMD, where MKL leaves half of every
-    vector empty, and a few per cent in bfloat16 for not packing the matrix anew in every step.
+class Workspace:
+    """Buffers for one step of ``count`` rows, one after another for any tiles of that many; nothing lasts in it.
 
     Args:
-        weight: (outputs, inputs).
+        kernel: the step's.
+        count: rows, B.
     """
 
-    def __init__(self, weight: Tensor) -> None:
-        self._weight = weight
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, None) if _packable(weight) else None
+    def __init__(self, kernel: StepKernel, count: int) -> None:
+        z, h, k, device = kernel.latent_size, kernel.hidden_size, kernel.mixtures, kernel.device
+        self.low_rows: Tensor | None = None
+        """The products' inputs in another type than float32, where that is what they take."""
+        if kernel.dtype is not torch.float32:
+            self.low_rows = torch.zeros(count, kernel.row_size, dtype=kernel.dtype, device=device)
+            self.low_hidden = torch.zeros(count, h + 1, dtype=kernel.dtype, device=device)
+            self.gates = torch.zeros(count, 4 * h, device=device)
+            self.gate_parts = self.gates.chunk(4, dim=1)
+        self.squashed = torch.zeros(count, h, device=device)
+        mixture = torch.zeros(3 * k, count, z, device=device)  # K logits, K means, K log sigmas
+        self.mixture_by_row = mixture.transpose(0, 1)
+        self.logits = mixture[:k]
+        self.components = mixture[k:].unflatten(0, (2, k)).unbind(1)
+        """Mean and log sigma of each component, K times (2, B, Z)."""
+        self.ends_by_row = torch.zeros(2, count, device=device).T
+        self.units, self.end_logit = self.ends_by_row.unbind(1)
+        """Units of progress before softplus, and the logit of termination, (B,)."""
+        self.weights = torch.zeros(k, count, z, device=device)
+        self.cumulative = self.weights[:-1]
+        self.cumulative_parts = self.cumulative.unbind()
+        self.beyond = torch.zeros(k - 1, count, z, device=device)
+        self.beyond_parts = self.beyond.unbind()
+        self.picked = torch.zeros(2, count, z, device=device)
+        self.mean, self.log_sigma = self.picked.unbind()
+        self.z = torch.zeros(count, z, device=device)
+        self._made_of = kernel, count
 
-    def __getstate__(self) -> Tensor:
-        """oneDNN's layout can be neither pickled nor copied, and belongs to this machine: a copy packs for itself."""
-        return self._weight
-
-    def __setstate__(self, weight: Tensor) -> None:
-        self.__init__(weight)  # type: ignore[misc]
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """(B, inputs) -> (B, outputs), of the weight's type."""
-        if self._packed is None:
-            return torch.mm(rows, self._weight.T)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, None, "none", [], "")
-        return product
-
-
-def _packable(weight: Tensor) -> bool:
-    names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
-        return False
-    return weight.dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    def __reduce__(self) -> tuple[type[Workspace], tuple[StepKernel, int]]:
+        return Workspace, self._made_of  # copies of views would be views of nothing
 
 
 class StepKernel:
@@ -107,6 +101,7 @@ class StepKernel:
             if not torch.isfinite(value).all():
                 raise DivergedError(f"M's {name} has values that are not finite; load or train the weights again")
         self.precision = precision
+        self.device = torch.device(device)
         self.latent_size = memory.latent_size
         self.action_size = memory.action_size
         self.hidden_size = memory.hidden_size
@@ -115,64 +110,56 @@ class StepKernel:
         self.row_size = self.observation_size + 1 + memory.action_size
         self.noise_size = 2 * memory.latent_size + 1
         """Uniform draws a row needs in a step: two a latent, for its component and its normal, and one to end."""
-        self.padding = _PAD if memory.hidden_size % 2 == 0 else 2 * _PAD
-        """Rows come in multiples of this; see the module's note on row independence."""
-        self._dtype = PRECISIONS[precision]
+        self.dtype = PRECISIONS[precision]
         with torch.no_grad():
-            self._gate_weight = Packed(self._gates(memory).to(device, self._dtype))  # row_size -> 4H
-            self._head_weight = Packed(self._heads(memory).to(device, self._dtype))  # H + 1 -> head_size
-        self._lanes = torch.arange(self.noise_size, dtype=torch.int32, device=device)
+            self._gate_weight = Packed(gate_weight(memory).to(self.device, self.dtype))  # row_size -> 4H
+            self._head_weight = Packed(head_weight(memory).to(self.device, self.dtype))  # H + 1 -> 3 K Z + 2
+        self.padding = max(self._gate_weight.padding, self._head_weight.padding)
+        """Rows come in multiples of this; see the module's note on row independence."""
+        if memory.hidden_size % _VECTOR or memory.latent_size % _VECTOR:
+            self.padding = PADDING if memory.hidden_size % 2 == 0 else 2 * PADDING
+        self._lanes = torch.arange(self.noise_size, dtype=torch.int32, device=self.device)
 
-    @staticmethod
-    def _gates(memory: MDNRNN) -> Tensor:
-        z_weight, a_weight = memory.input_weight.split([memory.latent_size, memory.action_size], dim=1)
-        weight = torch.cat([z_weight, memory.recurrent_weight, memory.bias[:, None], a_weight], dim=1).float()
-        _, _, candidate, _ = weight.chunk(4)
-        candidate *= -2.0
-        return weight
-
-    @staticmethod
-    def _heads(memory: MDNRNN) -> Tensor:
-        heads = (memory.mixture_head, memory.progress_head, memory.termination_head)
-        weight = torch.cat([head.weight for head in heads])
-        bias = torch.cat([head.bias for head in heads])
-        return torch.cat([weight, bias[:, None]], dim=1).float()
-
-    def heads(self, count: int) -> Heads:
-        """Buffers for :meth:`predict` and ``count`` rows."""
-        device = self._lanes.device
-        mixture = torch.zeros(3 * self.mixtures, count, self.latent_size, device=device)
-        return Heads(mixture, torch.zeros(2, count, device=device))
-
-    def advance(self, rows: Tensor, c: Tensor, next_rows: Tensor, next_c: Tensor) -> None:
+    def advance(self, rows: Tensor, c: Tensor, next_h: Tensor, next_c: Tensor, space: Workspace) -> None:
         """One step of the LSTM.
 
         Args:
             rows: [z | h | 1 | a], float32 of shape (B, row_size).
             c: the cell, (B, hidden_size).
-            next_rows: as ``rows``; its h is written.
+            next_h: (B, hidden_size); written.
             next_c: as ``c``; written.
+            space: for B rows.
         """
-        gates = self._gate_weight(rows.to(self._dtype)).float().sigmoid_()
-        i, f, g, o = gates.chunk(4, dim=1)
+        if space.low_rows is None:
+            i, f, g, o = self._gate_weight(rows).sigmoid_().chunk(4, dim=1)
+        else:
+            space.gates.copy_(self._gate_weight(space.low_rows.copy_(rows))).sigmoid_()
+            i, f, g, o = space.gate_parts
         torch.addcmul(i, i, g, value=-2.0, out=next_c).addcmul_(f, c)  # i (1 - 2 g) + f c
-        squashed = torch.mul(next_c, -2.0).sigmoid_()
-        z, h = self.latent_size, self.hidden_size
-        torch.addcmul(o, o, squashed, value=-2.0, out=next_rows[:, z : z + h])
+        torch.mul(next_c, -2.0, out=space.squashed).sigmoid_()
+        torch.addcmul(o, o, space.squashed, value=-2.0, out=next_h)
 
-    def predict(self, rows: Tensor, heads: Heads) -> None:
-        """The heads.
+    def predict(self, hidden: Tensor, space: Workspace) -> Tensor:
+        """The heads; what :meth:`sample` needs of them stays in ``space``.
 
         Args:
-            rows: as :meth:`advance` wrote them.
-            heads: to be written.
+            hidden: [h | 1], float32 of shape (B, hidden_size + 1).
+            space: for B rows.
+
+        Returns:
+            What they say row by row, for :meth:`prediction`, (B, 3 K Z + 2).
         """
-        product = self._head_weight(rows[:, self.latent_size : self.observation_size + 1].to(self._dtype))
-        heads.mixture.copy_(product[:, :-2].unflatten(1, (3 * self.mixtures, self.latent_size)).transpose(0, 1))
-        heads.ends.copy_(product[:, -2:].T)
+        product = self._head_weight(hidden if space.low_rows is None else space.low_hidden.copy_(hidden))
+        count, width = product.shape
+        by_row = product.as_strided((count, 3 * self.mixtures, self.latent_size), (width, self.latent_size, 1))
+        space.mixture_by_row.copy_(by_row)
+        space.ends_by_row.copy_(product.as_strided((count, 2), (width, 1), width - 2))
+        return product
 
     def noise(self, keys: Tensor, elapsed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A step's noise: uniform (B, Z) and normal (B, Z) for the mixture, uniform (B,) for the end.
+        """A step's noise: uniform (B, Z) and normal (B, Z) for the mixture, logistic (B,) for the end.
+
+        An episode ends when the logit of its probability is above the last.
 
         Args:
             keys: int32 of shape (B, 2).
@@ -181,49 +168,67 @@ class StepKernel:
         counters = (elapsed * self.noise_size).to(torch.int32)[:, None] + self._lanes
         uniform = uniforms(keys, counters)
         z = self.latent_size
-        return uniform[:, :z], normals(uniform[:, z:-1]), uniform[:, -1]
+        last = uniform[:, -1]
+        return uniform[:, :z], normals(uniform[:, z:-1]), (last / (1.0 - last)).log_()
 
-    def sample(self, mixture: Tensor, temperature: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
+    def sample(self, space: Workspace, coldness: Tensor, warmth: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
         """Draw z from the mixture at a temperature, as :func:`dreamgym.memory.mixture.sample_mixture`.
 
         Args:
-            mixture: as in :class:`Heads`, (3 K, B, Z).
-            temperature: (B, 1).
+            space: as :meth:`predict` left it.
+            coldness: 1 / temperature, (B, 1); see :meth:`tempers`.
+            warmth: its square root, (B, 1).
             uniform: (B, Z).
             normal: (B, Z).
 
         Returns:
-            (B, Z).
+            (B, Z), in ``space``.
         """
-        count = self.mixtures
-        logits, means_and_log_sigmas = mixture[:count], mixture[count:].unflatten(0, (2, count))
-        coldness = temperature.reciprocal().clamp_max_(_COLDEST)
-        cumulative = torch.softmax(logits * coldness, dim=0)[:-1]  # (K - 1, B, Z)
-        for k in range(1, count - 1):
-            cumulative[k].add_(cumulative[k - 1])
-        beyond = torch.le(cumulative, uniform, out=torch.empty_like(cumulative))  # 1 or 0
-        picked = means_and_log_sigmas[:, 0].clone()  # (2, B, Z)
-        for k in range(1, count):
-            picked.lerp_(
-                means_and_log_sigmas[:, k], beyond[k - 1]
-            )  # exact at 0 and 1; where() takes five times as long
-        mean, log_sigma = picked.unbind()
-        sigma = log_sigma.clamp_(LOG_SIGMA_MIN, LOG_SIGMA_MAX).exp_().mul_(temperature.sqrt())
-        drawn: Tensor = mean.addcmul_(sigma, normal)
+        torch.softmax(space.logits.mul_(coldness), dim=0, out=space.weights)
+        parts = space.cumulative_parts
+        for before, here in itertools.pairwise(parts):
+            here.add_(before)
+        torch.le(space.cumulative, uniform, out=space.beyond)  # 1 or 0
+        picked = space.picked.copy_(space.components[0])
+        for component, beyond in zip(space.components[1:], space.beyond_parts, strict=True):
+            picked.lerp_(component, beyond)  # exact at 0 and 1; where() takes five times as long
+        sigma = space.log_sigma.clamp_(LOG_SIGMA_MIN, LOG_SIGMA_MAX).exp_().mul_(warmth)
+        drawn: Tensor = space.mean.addcmul_(sigma, normal)
         return drawn
 
-    def prediction(self, heads: Heads) -> Prediction:
-        """The heads by name; the mixture is a view."""
-        mixture = heads.mixture.unflatten(0, (3, self.mixtures)).permute(2, 0, 1, 3)  # (B, 3, K, Z)
-        units, logit = heads.ends.unbind()
-        return Prediction(mixture, softplus(units), logit)
+    @staticmethod
+    def tempers(temperature: Tensor) -> tuple[Tensor, Tensor]:
+        """1 / temperature, kept small enough to multiply a logit by, and its square root, both of its shape."""
+        return temperature.reciprocal().clamp_max_(_COLDEST), temperature.sqrt()
+
+    def prediction(self, products: list[Tensor]) -> Prediction:
+        """The heads by name, copies.
+
+        Args:
+            products: what :meth:`predict` returned for each tile.
+        """
+        product = torch.cat(products).float()
+        mixture = product[:, :-2].unflatten(1, (3, self.mixtures, self.latent_size))
+        return Prediction(mixture, softplus(product[:, -2]), product[:, -1].clone())
+
+
+def gate_weight(memory: MDNRNN) -> Tensor:
+    """From a row of the state to the gates before their sigmoid, (4 H, Z + H + 1 + A)."""
+    z_weight, a_weight = memory.input_weight.split([memory.latent_size, memory.action_size], dim=1)
+    weight = torch.cat([z_weight, memory.recurrent_weight, memory.bias[:, None], a_weight], dim=1).float()
+    _, _, candidate, _ = weight.chunk(4)
+    candidate *= -2.0
+    return weight
+
+
+def head_weight(memory: MDNRNN) -> Tensor:
+    """From [h | 1] to the mixture, the progress and the termination, (3 K Z + 2, H + 1)."""
+    heads = (memory.mixture_head, memory.progress_head, memory.termination_head)
+    weight = torch.cat([head.weight for head in heads])
+    bias = torch.cat([head.bias for head in heads])
+    return torch.cat([weight, bias[:, None]], dim=1).float()
 
 
 def softplus(value: Tensor) -> Tensor:
     """log(1 + e^x) from functions that treat every element alike (see the module's note)."""
     return value.abs().neg_().exp_().log1p_().add_(value.clamp_min(0.0))
-
-
-def sigmoid(value: Tensor) -> Tensor:
-    """1 / (1 + e^-x) from functions that treat every element alike (see the module's note)."""
-    return value.neg().exp_().add_(1.0).reciprocal_()

@@ -41,7 +41,7 @@ def decode_frames(vision: VAE, z: Tensor) -> Tensor:
     """
     frames = torch.empty(len(z), *FRAME_SHAPE, dtype=torch.uint8)
 
-    def work(tile: slice) -> None:
+    def work(tile: slice, _: int) -> None:
         frames[tile] = _decode_tile(vision, z[tile])
 
     with single_thread() as threads:

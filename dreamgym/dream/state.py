@@ -9,7 +9,8 @@ from torch import Tensor
 
 from dreamgym.dream.kernel import StepKernel
 from dreamgym.dream.noise import row_keys
-from dreamgym.errors import ConfigError, ResetNeededError
+from dreamgym.dream.tiles import Side
+from dreamgym.errors import ConfigError, DivergedError, ResetNeededError
 
 __all__ = ["DreamRows"]
 
@@ -40,12 +41,8 @@ class DreamRows:
         self.num_envs = num_envs
         self.device = device
         self._size = size = num_envs + -num_envs % kernel.padding
-        self._rows = torch.zeros(size, kernel.row_size, device=device)  # [z | h | 1 | a]
-        self._rows[:, kernel.observation_size] = 1.0
-        self._next_rows = self._rows.clone()
-        self._c = torch.zeros(size, kernel.hidden_size, device=device)
-        self._next_c = self._c.clone()
-        self._progress = torch.zeros(size, device=device)
+        self._sides = self._new_side(), self._new_side()
+        self._now = 0  # which side is the present one
         self._elapsed = torch.zeros(size, dtype=torch.int64, device=device)
         self._temperature = torch.ones(size, device=device)
         self._keys = torch.zeros(size, 2, dtype=torch.int32, device=device)
@@ -60,7 +57,24 @@ class DreamRows:
         """Whether a row ever had a seed, bool of shape (B,)."""
         self.started = torch.zeros(num_envs, dtype=torch.bool, device=device)
         """Whether a row was ever reset, bool of shape (B,)."""
+        self.diverged = torch.zeros(num_envs, dtype=torch.bool, device=device)
+        """Which rows the last step found not to be finite, bool of shape (B,)."""
+        self._any_diverged = False
         self._all_started = False
+        self.streams = 0
+        """How often noise was keyed anew: resets and restored states."""
+
+    def _new_side(self) -> Side:
+        size, kernel, device = self._size, self.kernel, self.device
+        rows = torch.zeros(size, kernel.row_size, device=device)
+        rows[:, kernel.observation_size] = 1.0
+        c = torch.zeros(size, kernel.hidden_size, device=device)
+        return Side(rows, c, torch.zeros(size, device=device))
+
+    @property
+    def _rows(self) -> Tensor:
+        """[z | h | 1 | a] at present, padded."""
+        return self._sides[self._now].rows
 
     @property
     def features(self) -> Tensor:
@@ -80,12 +94,12 @@ class DreamRows:
     @property
     def c(self) -> Tensor:
         """M's cell, float32 of shape (B, H)."""
-        return self._c[: self.num_envs]
+        return self._sides[self._now].c[: self.num_envs]
 
     @property
     def progress(self) -> Tensor:
         """Share of the lap made so far, float32 of shape (B,), in [0, 1]."""
-        return self._progress[: self.num_envs]
+        return self._sides[self._now].progress[: self.num_envs]
 
     @property
     def elapsed(self) -> Tensor:
@@ -123,6 +137,7 @@ class DreamRows:
     def _rekey(self) -> None:
         self._keys[: self.num_envs] = row_keys(self.seed, self.episode)
         self._all_started = bool(self.started.all())
+        self.streams += 1
 
     def _mask(self, mask: Tensor | None) -> Tensor:
         if mask is None:
@@ -139,11 +154,23 @@ class DreamRows:
             rows = torch.nonzero(waiting).flatten().tolist()
             raise ResetNeededError(f"rows {rows[:8]} were never reset; call reset() before step()")
 
+    def mark_diverged(self, broken: Tensor | None) -> None:
+        """Set :attr:`diverged`, and raise DivergedError if there are such rows.
+
+        Args:
+            broken: bool of shape (B,), at least one True; None for none.
+        """
+        if broken is not None:
+            self.diverged, self._any_diverged = broken, True
+            rows = torch.nonzero(broken).flatten().tolist()
+            raise DivergedError(f"rows {rows[:8]} are no longer finite ({len(rows)} in all); reset them to go on")
+        if self._any_diverged:
+            self.diverged, self._any_diverged = torch.zeros_like(self.diverged), False
+
     def _commit(self, active: Tensor | None) -> None:
-        """Make the buffers that a step wrote the present ones, but for rows that are not active."""
+        """Make the side that a step wrote the present one, but for rows that are not active."""
         if active is not None:
             idle = torch.nonzero(~active).flatten()
-            self._next_rows[idle] = self._rows[idle]
-            self._next_c[idle] = self._c[idle]
-        self._rows, self._next_rows = self._next_rows, self._rows
-        self._c, self._next_c = self._next_c, self._c
+            for before, after in zip(self._sides[self._now], self._sides[1 - self._now], strict=True):
+                after[idle] = before[idle]
+        self._now = 1 - self._now

@@ -43,28 +43,34 @@ def single_thread() -> Iterator[int]:
             torch.set_num_threads(threads)
 
 
-def for_each_tile(work: Callable[[T], None], tiles: Sequence[T], threads: int) -> None:
-    """Call ``work`` on every tile, on up to ``threads`` threads. To be called inside :func:`single_thread`."""
+def for_each_tile(work: Callable[[T, int], None], tiles: Sequence[T], threads: int) -> None:
+    """Call ``work`` on every tile, on up to ``threads`` threads. To be called inside :func:`single_thread`.
+
+    Args:
+        work: takes a tile and the number of the worker that it runs on, of which no two run at once.
+        tiles: in the order in which they are begun.
+        threads: at most.
+    """
     workers = min(threads, len(tiles)) - 1
     if workers < 1:
         for tile in tiles:
-            work(tile)
+            work(tile, 0)
         return
     remaining = iter(tiles)
     take = threading.Lock()
 
-    def drain() -> None:
+    def drain(worker: int) -> None:
         while True:
             with take:
                 tile = next(remaining, None)
             if tile is None:
                 return
-            work(tile)
+            work(tile, worker)
 
     pool = _workers(threads - 1)
-    futures = [pool.submit(drain) for _ in range(workers)]
+    futures = [pool.submit(drain, worker) for worker in range(1, workers + 1)]
     try:
-        drain()
+        drain(0)
     finally:
         for future in futures:
             future.result()

@@ -178,7 +178,7 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
         beginning = self._ended if self._ended.any() else None
         active = None if beginning is None else ~beginning
         executed = self._reader.read(actions, (self.num_envs,), active)
-        result = self.core.step(executed, None if active is None else torch.from_numpy(active))
+        result = self.core.step_executed(executed, None if active is None else torch.from_numpy(active))
         if beginning is not None:
             self._begin(beginning)
         rewards, terminations, truncations, laps = (value.cpu().numpy() for value in result)
