@@ -8,7 +8,12 @@ from dreamgym.play.session import Session
 from dreamgym.play.theme import Painter, Rect
 from dreamgym.play.worlds import World
 
-__all__ = ["draw_controls", "draw_numbers", "draw_temperature"]
+__all__ = ["draw_controls", "draw_numbers", "draw_temperature", "signed"]
+
+
+def signed(value: float) -> str:
+    """A number with one decimal and a proper minus."""
+    return f"{value:.1f}".replace("-", "−")
 
 
 def draw_numbers(
@@ -22,7 +27,7 @@ def draw_numbers(
     painter.fill((x, y, max(length * world.progress, 1.0), height), color)
     lap = "Lap, as M counts" if world.dreamt else "Lap"
     numbers = (
-        ("Return", f"{world.total:.1f}"),
+        ("Return", signed(world.total)),
         (lap, f"{100 * world.progress:.0f} %"),
         ("Time", f"{world.steps / 50:.1f} s"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from dreamgym.play import theme
+from dreamgym.play.gauges import signed
 from dreamgym.play.session import Session
 from dreamgym.play.theme import Painter, Rect
 from dreamgym.play.worlds import World
@@ -28,11 +29,9 @@ def draw_ending(painter: Painter, session: Session, world: World, box: Rect) -> 
     assert world.ended is not None
     title = (_DREAM_ENDINGS if world.dreamt else _REAL_ENDINGS)[world.ended]
     painter.text(title, middle, y, theme.NUMBER - 4, bold=True, align="center")
-    painter.text(f"Return {world.total:.1f}", middle, y + 34, theme.BODY + 2, theme.TEXT, align="center")
+    painter.text(f"Return {signed(world.total)}", middle, y + 34, theme.BODY + 2, theme.TEXT, align="center")
     if world is not session.leader and session.leader.ended is None:
-        painter.text(
-            "It begins again from reality in a moment", middle, y + 70, theme.BODY, theme.MUTED, align="center"
-        )
+        painter.text("It begins again from reality in a moment", middle, y + 70, theme.BODY, theme.TEXT, align="center")
     elif session.asleep:
         _keys(painter, (("Space", "Wake up"),), middle, y + 64)
     elif world is session.leader:
