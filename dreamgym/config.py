@@ -177,6 +177,8 @@ class EvolveConfig:
     """Penalty on the mean absolute change of the action from one frame to the next, per unit and frame."""
     pace_limit: float = float("inf")
     """Points of progress a frame, averaged over half a second; what is gained beyond it does not count."""
+    action_noise: float = 0.0
+    """Standard deviation of noise on the actions of every second rollout, for a controller that survives surprises."""
     worst_share: float = 1.0
     """Share of a candidate's rollouts, the worst ones, that its fitness is the mean of."""
     initial: Path | None = None
@@ -194,6 +196,7 @@ class EvolveConfig:
         _require(self.population >= 4, "population", "4 or more", self.population)
         _require(self.rollouts > 0, "rollouts", "a positive number", self.rollouts)
         _require(self.sigma > 0, "sigma", "a positive number", self.sigma)
+        _require(self.action_noise >= 0, "action_noise", "0 or more", self.action_noise)
         _require(0 < self.worst_share <= 1, "worst_share", "above 0, 1 at most", self.worst_share)
         _require(0 <= self.line_share <= 1, "line_share", "0 to 1", self.line_share)
         _require(0 < self.validation_tracks <= 16, "validation_tracks", "1 to 16", self.validation_tracks)

@@ -59,6 +59,19 @@ def test_scores_are_those_of_the_vector_environment(config: EvolveConfig, tmp_pa
         np.testing.assert_allclose(getattr(got, name), getattr(wanted, name), atol=1e-2)
 
 
+def test_noise_disturbs_every_second_rollout_and_all_candidates_alike(config: EvolveConfig):
+    noisy = replace(config, action_noise=0.3)
+    with DreamTrials(replace(config, workers=1)) as calm, DreamTrials(replace(noisy, workers=2)) as shared:
+        wanted, got = calm(population(calm), 0), shared(population(shared), 0)
+    with DreamTrials(replace(noisy, workers=1)) as alone:
+        same = np.zeros((5, alone.parameters))
+        equal, again = alone(same, 0), alone(population(alone), 0)
+    np.testing.assert_array_equal(got.returns, again.returns)
+    np.testing.assert_array_equal(got.returns[:, ::2], wanted.returns[:, ::2])
+    assert (got.returns[:, 1::2] != wanted.returns[:, 1::2]).any()
+    assert (equal.returns == equal.returns[0]).all()
+
+
 def test_a_process_that_dies_is_an_error_that_says_how_to_go_on(config: EvolveConfig):
     with DreamTrials(replace(config, workers=2)) as trials:
         trials(population(trials), 0)

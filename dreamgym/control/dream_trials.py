@@ -30,13 +30,23 @@ from dreamgym.world_model import WorldModel
 __all__ = ["DreamTrials", "dream_rollout"]
 
 
-def dream_rollout(core: DreamCore, candidates: NDArray[np.float32], pace_limit: float = math.inf) -> RolloutScores:
+def dream_rollout(
+    core: DreamCore,
+    candidates: NDArray[np.float32],
+    *,
+    pace_limit: float = math.inf,
+    action_noise: float = 0.0,
+    noise_seed: int = 0,
+) -> RolloutScores:
     """Drive freshly reset dreams to the end of their episodes; what comes after an end does not count.
 
     Args:
         core: P * R dreams, candidate by candidate.
         candidates: controllers' parameters, (P, parameters).
         pace_limit: see :class:`dreamgym.control.rollouts.Pace`.
+        action_noise: standard deviation of what is added to the actions of every second rollout, each in its range; the
+            same for all candidates.
+        noise_seed: decides that.
     """
     population, count = len(candidates), core.num_envs
     shape = (population, count // population)
@@ -47,19 +57,40 @@ def dream_rollout(core: DreamCore, candidates: NDArray[np.float32], pace_limit: 
     returns, smoothness, haste = (torch.zeros(count, device=core.device) for _ in range(3))
     pace = Pace(pace_limit)
     lengths = torch.zeros(count, dtype=torch.int64, device=core.device)
+    disturbance = _Disturbance(core, shape[1], action_noise, noise_seed)
     previous: Tensor | None = None
     while running.any():
         actions = _squash(torch.baddbmm(bias, core.features.unflatten(0, shape), weights)).flatten(0, 1)
         if previous is not None:
             smoothness += (actions - previous).abs_().mean(dim=1).mul_(running)
         previous = actions
-        step = core.step(actions)
+        step = core.step(disturbance(actions))
         returns += step.reward * running
         haste += pace.excess(step.reward) * running
         lengths += running
         running &= ~(step.terminated | step.truncated)
     sums = (returns.double(), lengths, smoothness.double(), haste.double())
     return RolloutScores(*(value.reshape(shape).cpu().numpy() for value in sums))
+
+
+class _Disturbance:
+    """Noise on the actions of every second rollout of each candidate."""
+
+    def __init__(self, core: DreamCore, rollouts: int, sigma: float, seed: int) -> None:
+        self._sigma, self._rollouts = sigma, rollouts
+        self._generator = torch.Generator().manual_seed(seed)
+        self._calm = torch.arange(rollouts) % 2 == 0
+        self._low, self._high = (
+            torch.tensor(end, device=core.device) for end in (core.world.action_low, core.world.action_high)
+        )
+
+    def __call__(self, actions: Tensor) -> Tensor:
+        if not self._sigma:
+            return actions
+        noise = torch.randn(self._rollouts, actions.shape[1], generator=self._generator) * self._sigma
+        noise[self._calm] = 0.0
+        disturbed = actions.unflatten(0, (-1, self._rollouts)) + noise.to(actions.device)
+        return torch.minimum(torch.maximum(disturbed, self._low), self._high).flatten(0, 1)
 
 
 def _squash(raw: Tensor) -> Tensor:
@@ -175,7 +206,13 @@ def _try(core: DreamCore, candidates: NDArray[np.float32], config: EvolveConfig,
     if not at_line.all():
         # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little.
         core.reset(~at_line, seeds=seeds, start="anywhere", progress=0.0)
-    return dream_rollout(core, candidates, config.pace_limit)
+    return dream_rollout(
+        core,
+        candidates,
+        pace_limit=config.pace_limit,
+        action_noise=config.action_noise,
+        noise_seed=int(seeds[0]),
+    )
 
 
 def _serve(pipe: Connection, config: EvolveConfig, population: int) -> None:
