@@ -25,7 +25,7 @@ from dreamgym.play.saving import EpisodeFolder
 from dreamgym.play.session import Session
 from dreamgym.play.setup import make_session
 from dreamgym.real.preprocess import preprocess
-from dreamgym.real.world import make_real
+from dreamgym.real.world import MOTION_SIZE, make_real, motion
 from dreamgym.seeds import COLLECTION_SEEDS, TEST_SEEDS
 from dreamgym.world_model import WorldModel
 
@@ -69,12 +69,16 @@ def test_a_person_s_drive_becomes_training_data(steady_world_model: WorldModel, 
     for action, frame in zip(episode.actions[:3], episode.frames[1:], strict=False):
         observation, *_ = env.step(action)
         assert np.array_equal(frame, preprocess(observation))
-    env.close()
+    assert episode.motion is not None
+    assert np.array_equal(episode.motion[3], motion(env))
+    assert episode.motion.shape == (31, MOTION_SIZE)
     (dreamt,) = episode_paths(tmp_path / "drives" / "dreams")
     dream = read_episode(dreamt)
+    assert dream.motion is None
     assert len(dream) == 30
     assert np.array_equal(dream.actions, episode.actions)
     assert not np.array_equal(dream.frames, episode.frames)
+    env.close()
 
 
 def test_how_a_drive_ended_is_saved(toy_world_model: WorldModel, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class DriveLog:
     def _clear(self, seed: int) -> None:
         self.seed = seed
         self._frames: list[NDArray[np.uint8]] = []
+        self._motions: list[NDArray[np.float32]] = []
         self._actions: list[NDArray[np.float32]] = []
         self._rewards: list[float] = []
         self._drivers: dict[str, None] = {}
@@ -39,17 +40,32 @@ class DriveLog:
     def __len__(self) -> int:
         return len(self._actions)
 
-    def begin(self, frame: NDArray[np.uint8], seed: int) -> None:
-        """Forget what was, and begin with a picture, uint8 (64, 64, 3)."""
+    def begin(self, frame: NDArray[np.uint8], seed: int, motion: NDArray[np.float32] | None = None) -> None:
+        """Forget what was, and begin with a picture, uint8 (64, 64, 3), and how the car moves, where it is known."""
         self._clear(seed)
-        self._frames.append(frame)
+        self._show(frame, motion)
 
     def end(self) -> None:
         """Forget the drive, and record no more of it."""
         self._clear(0)
 
-    def add(self, action: NDArray[np.float32], reward: float, frame: NDArray[np.uint8], driver: str) -> None:
-        """One step: what was done, what it paid, and the picture after it. Nothing beyond a minute is kept."""
+    def _show(self, frame: NDArray[np.uint8], motion: NDArray[np.float32] | None) -> None:
+        self._frames.append(frame)
+        if motion is not None:
+            self._motions.append(motion)
+
+    def add(
+        self,
+        action: NDArray[np.float32],
+        reward: float,
+        frame: NDArray[np.uint8],
+        driver: str,
+        motion: NDArray[np.float32] | None = None,
+    ) -> None:
+        """One step: what was done, what it paid, the picture after it, and how the car moves then.
+
+        Nothing beyond a minute is kept.
+        """
         if not self._frames:
             return
         if len(self) >= _MOST:
@@ -57,7 +73,7 @@ class DriveLog:
             return
         self._actions.append(action)
         self._rewards.append(reward)
-        self._frames.append(frame)
+        self._show(frame, motion)
         self._drivers[driver] = None
 
     def episode(self, *, ended: str | None, lap_units: int) -> Episode | None:
@@ -81,6 +97,7 @@ class DriveLog:
             seed=self.seed,
             driver="+".join(self._drivers),
             versions=recorded_versions(),
+            motion=np.stack(self._motions) if self._motions else None,
         )
 
 

@@ -233,7 +233,7 @@ class Session:
         self._resting = 0
         self.readings.clear()
         self._look(world)
-        world.log.begin(world.seen, self.seed)
+        world.log.begin(world.seen, self.seed, world.motion)
 
     def keep(self, world: World) -> None:
         """Save a drive that is over, where drives are saved; more of it is not recorded."""

@@ -17,6 +17,7 @@ from dreamgym.errors import DivergedError
 from dreamgym.play.inside import Expectation, expectation
 from dreamgym.play.saving import DriveLog
 from dreamgym.real.preprocess import FRAME_SHAPE, preprocess
+from dreamgym.real.world import motion
 from dreamgym.world_model import WorldModel
 
 if TYPE_CHECKING:
@@ -42,11 +43,12 @@ class World:
         self.picture = _BLACK
         """V's picture of the present latent, uint8 (64, 64, 3); the session keeps it up to date."""
         self.log = DriveLog()
+        self._begin(0.0)
         self.begun = False
         """Whether there was ever a drive."""
-        self._clear(0.0, 0.0)
 
-    def _clear(self, progress: float, total: float) -> None:
+    def _begin(self, progress: float, total: float = 0.0) -> None:
+        self.begun = True
         self.steps = 0
         self.reward = 0.0
         self.total = total
@@ -55,10 +57,6 @@ class World:
         """Share of the lap made, in [0, 1]."""
         self.ended: Ending | None = None
         self.expected: Expectation | None = None
-
-    def _begin(self, progress: float, total: float = 0.0) -> None:
-        self.begun = True
-        self._clear(progress, total)
 
     def _count(self, reward: float, terminated: bool, lap_finished: bool) -> None:
         self.steps += 1
@@ -97,9 +95,14 @@ class World:
         """What this world shows an agent: uint8 (64, 64, 3)."""
         return self.picture
 
+    @property
+    def motion(self) -> NDArray[np.float32] | None:
+        """How the car moves, where a world knows."""
+        return None
+
     def record(self, action: Action, driver: str) -> None:
         """Put the last step into the log."""
-        self.log.add(action, self.reward, self.seen, driver)
+        self.log.add(action, self.reward, self.seen, driver, self.motion)
 
     def episode(self) -> Episode | None:
         """The drive so far; None where there is too little of it, or it was not recorded from its beginning."""
@@ -126,8 +129,7 @@ class RealWorld(World):
 
     def reset(self, seed: int) -> None:
         """Begin a drive on the track of a seed."""
-        observation, _ = self.env.reset(seed=seed)
-        self.frame = preprocess(observation)
+        self.frame = preprocess(self.env.reset(seed=seed)[0])
         self.encoder.reset(self.frame[None], seeds=[seed])
         self._begin(self._share())
 
@@ -149,8 +151,7 @@ class RealWorld(World):
     @property
     def features(self) -> NDArray[np.float32]:
         """See :class:`World`."""
-        (features,) = self.encoder.features()
-        row: NDArray[np.float32] = features
+        row: NDArray[np.float32] = self.encoder.features()[0]
         return row
 
     @property
@@ -162,6 +163,11 @@ class RealWorld(World):
     def seen(self) -> NDArray[np.uint8]:
         """The real picture."""
         return self.frame
+
+    @property
+    def motion(self) -> NDArray[np.float32]:
+        """As recorded episodes have it, see :func:`dreamgym.real.world.motion`."""
+        return motion(self.env)
 
     def sharp_picture(self) -> pygame.Surface:
         """What V's picture shows, as sharp as it was drawn: (1000, 700), good until the next step."""
