@@ -12,7 +12,7 @@ from dreamgym.errors import ConfigError
 from dreamgym.play.drivers import drivers
 from dreamgym.play.screen import Status, draw
 from dreamgym.play.session import Session
-from dreamgym.play.theme import Painter
+from dreamgym.play.theme import Painter, font
 from dreamgym.play.window import Window
 from dreamgym.world_model import WorldModel
 
@@ -28,6 +28,13 @@ def test_pictures_keep_their_shape_at_every_size(size: tuple[int, int]) -> None:
     margins = (size[0] - whole.width, size[1] - whole.height)
     assert min(margins) <= 1
     assert abs(2 * whole.x - margins[0]) <= 1
+
+
+def test_text_outlives_pygame() -> None:
+    before = font(20, True).size("dream")
+    pygame.quit()
+    pygame.font.init()
+    assert font(20, True).size("dream") == before
 
 
 @pytest.mark.parametrize("view", ["reality", "dream", "both"])

@@ -106,7 +106,7 @@ class Film:
         self._reality.picture = view(step.picture)
         self._seen.picture = decode_frames(self._world.vision, z[None])[0].numpy()
         self._dreamt.picture = self._dream.picture()
-        self._reality.below = f"{self.frames / CAR_RACING.fps:4.1f} s   return {self._total:.0f}"
+        self._reality.below = f"{self.frames / CAR_RACING.fps:.1f} s   return {self._total:.0f}"
         self._seen.below = "steering {:+.2f}   gas {:.2f}   brake {:.2f}".format(*step.action)
         self._dreamt.below = f"return {self._dream.total:.0f}, as M pays"
         self._dreamt.ended = self._dream.ended
@@ -118,7 +118,7 @@ class Film:
         """Show how it ended for a while."""
         over = "left the playfield" if score.left_playfield else "time is up"
         self._reality.ended = "lap finished" if score.lap_finished else over
-        self._reality.below = f"{score.length / CAR_RACING.fps:4.1f} s   return {score.score:.0f}"
+        self._reality.below = f"{score.length / CAR_RACING.fps:.1f} s   return {score.score:.0f}"
         for _ in range(LAST_FRAMES):
             self._add()
 

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from dreamgym.play import theme
+
 __all__ = ["GIF_SIZE", "SIZE", "Panel", "Scene"]
 
 Picture = NDArray[np.uint8]
@@ -23,10 +25,6 @@ SIZE: Final = (3 * _PANEL[0] + 4 * _GAP, _HEAD + _PANEL[1] + _FOOT)
 GIF_SIZE: Final = (SIZE[0] // 2, SIZE[1] // 2)
 """The GIF's."""
 
-_BACKGROUND: Final = (18, 20, 26)
-_TITLE: Final = (238, 240, 244)
-_TEXT: Final = (166, 172, 184)
-_END: Final = (255, 214, 102)
 _VIEW_ROWS: Final = 84 / 96  # the rest is the dashboard, which V does not see
 
 
@@ -53,33 +51,32 @@ class Scene:
     """Draws panels side by side; needs no display."""
 
     def __init__(self) -> None:
-        pygame.font.init()
-        self._title = pygame.font.Font(None, 30)
-        self._small = pygame.font.Font(None, 22)
-        self._large = pygame.font.Font(None, 44)
+        self._title = theme.font(21, True)
+        self._small = theme.font(17, False)
+        self._large = theme.font(34, True)
 
     def draw(self, panels: list[Panel]) -> pygame.Surface:
         """A frame of :data:`SIZE`."""
         surface = pygame.Surface(SIZE)
-        surface.fill(_BACKGROUND)
+        surface.fill(theme.BACKGROUND)
         for index, panel in enumerate(panels):
             left = _GAP + index * (_PANEL[0] + _GAP)
-            title = self._title.render(panel.title, True, _TITLE)
-            surface.blit(title, (left, 18))
-            about = self._small.render(panel.about, True, _TEXT)
-            surface.blit(about, (left + title.get_width() + 12, 23))
+            title = self._title.render(panel.title, True, theme.TEXT)
+            surface.blit(title, (left, 40 - self._title.get_ascent()))  # on one line with what is beside it
+            about = self._small.render(panel.about, True, theme.MUTED)
+            surface.blit(about, (left + title.get_width() + 12, 40 - self._small.get_ascent()))
             if panel.picture is not None:
                 surface.blit(_fitted(panel.picture), (left, _HEAD))
-            surface.blit(self._small.render(panel.below, True, _TEXT), (left, _HEAD + _PANEL[1] + 13))
+            surface.blit(self._small.render(panel.below, True, theme.MUTED), (left, _HEAD + _PANEL[1] + 11))
             if panel.ended:
                 self._write_end(surface, panel.ended, left)
         return surface
 
     def _write_end(self, surface: pygame.Surface, words: str, left: int) -> None:
         shade = pygame.Surface(_PANEL, pygame.SRCALPHA)
-        shade.fill((*_BACKGROUND, 150))
+        shade.fill((*theme.BACKGROUND, 150))
         surface.blit(shade, (left, _HEAD))
-        text = self._large.render(words, True, _END)
+        text = self._large.render(words, True, theme.TEXT)
         middle = (left + _PANEL[0] // 2, _HEAD + _PANEL[1] // 2)
         surface.blit(text, text.get_rect(center=middle))
 

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import pygame
 
-__all__ = ["Painter", "Rect", "mix"]
+__all__ = ["Painter", "Rect", "font", "mix"]
 
 Color = tuple[int, int, int]
 Rect = tuple[float, float, float, float]
@@ -48,15 +48,31 @@ def mix(color: Color, other: Color, share: float) -> Color:
     return red, green, blue
 
 
+def font(size: int, bold: bool) -> pygame.font.Font:
+    """The one typeface.
+
+    Args:
+        size: pixels.
+        bold: the semi-bold weight.
+    """
+    pygame.font.init()
+    found = _font(size, bold)
+    try:
+        found.get_height()
+    except pygame.error:  # somebody, such as Gymnasium's player, has quit pygame since, which ends its fonts
+        _font.cache_clear()
+        found = _font(size, bold)
+    return found
+
+
 @lru_cache(maxsize=64)
 def _font(size: int, bold: bool) -> pygame.font.Font:
-    pygame.font.init()
     return pygame.font.Font(_FONTS / f"DreamgymSans-{'SemiBold' if bold else 'Regular'}.otf", size)
 
 
 @lru_cache(maxsize=1024)
 def _text(text: str, size: int, bold: bool, color: Color) -> pygame.Surface:
-    return _font(size, bold).render(text, True, color)
+    return font(size, bold).render(text, True, color)
 
 
 @lru_cache(maxsize=128)
@@ -128,16 +144,16 @@ class Painter:
         pixels = max(round(size * self.scale), 6)
         drawn = _text(text, pixels, bold, color)
         share = {"left": 0.0, "center": 0.5, "right": 1.0}[align]
-        font = _font(pixels, bold)
+        chosen = font(pixels, bold)
         # Lines are set by their capitals, 0.727 of the size in this typeface, so that sizes align with each other.
-        above = font.get_ascent() - 0.727 * pixels
+        above = chosen.get_ascent() - 0.727 * pixels
         x = self._left + left * self.scale - share * drawn.get_width()
         self.surface.blit(drawn, (round(x), round(self._top + top * self.scale - above)))
         return drawn.get_width() / self.scale
 
     def width_of(self, text: str, size: int = BODY, *, bold: bool = False) -> float:
         """A line's width in units."""
-        return _font(max(round(size * self.scale), 6), bold).size(text)[0] / self.scale
+        return font(max(round(size * self.scale), 6), bold).size(text)[0] / self.scale
 
     def picture(self, picture: pygame.Surface, rect: Rect) -> None:
         """A picture, smoothly brought to the size of a rectangle."""
