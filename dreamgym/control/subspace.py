@@ -34,13 +34,13 @@ class Subspace:
 
     @classmethod
     def of(cls, features: NDArray[np.floating], components: int) -> Subspace:
-        """The leading components of samples of features, (N, F).
+        """The leading components of samples of features, (N, F); all there are where they are fewer.
 
         Raises:
-            ConfigError: for more components than samples or features.
+            ConfigError: unless ``components`` is positive.
         """
-        if not 0 < components <= min(features.shape):
-            raise ConfigError(f"subspace: expected 1 to {min(features.shape)} components, got {components}")
+        if components < 1:
+            raise ConfigError(f"subspace: expected 1 component or more, got {components}")
         centre = features.astype(np.float64).mean(axis=0)
         _, singular, directions = np.linalg.svd(features - centre, full_matrices=False)
         deviation = singular[:components] / np.sqrt(len(features))

@@ -28,6 +28,7 @@ TRACKS: Final = FIDELITY_SEEDS[-10:]
 
 FILMED_TRACK: Final = TRACKS[0]
 DREAMS: Final = 64
+COMPONENTS: Final = 64
 """Dreams that a controller's mean is taken over."""
 
 
@@ -111,7 +112,9 @@ def _evolve(config: DemoConfig) -> tuple[LinearController, float, int]:
         population=64,
         rollouts=8,
         max_episode_steps=500,
-        smoothness=0.5,
+        smoothness=1.0,
+        subspace=COMPONENTS,
+        pace_limit=1.2,
         precision=_precision(),
         seed=config.seed,
         workers=config.workers,
@@ -124,7 +127,9 @@ def _evolve(config: DemoConfig) -> tuple[LinearController, float, int]:
         done = generation + 1
 
     with DreamTrials(settings) as trials:
-        controller = evolve(settings, trials, deadline=started + config.seconds, on_generation=count)
+        controller = evolve(
+            settings, trials, subspace=trials.subspace, deadline=started + config.seconds, on_generation=count
+        )
     return controller, steps / (time.monotonic() - started), done
 
 
