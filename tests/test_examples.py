@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from dreamgym.evaluate import evaluate_real, load_policy
+from dreamgym.world_model import WorldModel
+
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
 RUNS = {
-    "sb3_ppo.py": ("--steps 64 --num-envs 8 --episodes 0", "stable_baselines3"),
+    "sb3_ppo.py": ("--steps 64 --num-envs 8 --validation 0", "stable_baselines3"),
     "sb3_sac.py": ("--steps 40 --num-envs 4 --buffer 100 --episodes 0", "stable_baselines3"),
     "sb3_recurrent_ppo.py": ("--steps 16 --num-envs 4 --obs-type latent --episodes 0", "sb3_contrib"),
     "sb3_cnn_ppo.py": ("--steps 8 --num-envs 2 --episodes 0", "stable_baselines3"),
@@ -55,10 +59,27 @@ def test_runs(name: str, toy_bundle: Path, tmp_path: Path) -> None:
 def test_sb3_ppo_drives_real_tracks(toy_bundle: Path, tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
-    run_example("sb3_ppo.py", "--steps 64 --num-envs 8 --episodes 0", toy_bundle, tmp_path)
-    arguments = "--load runs/sb3-ppo/model.zip --episodes 1"
-    assert "tracks 10000..10000: " in run_example("sb3_ppo.py", arguments, toy_bundle, tmp_path)
-    assert (tmp_path / "runs/sb3-ppo/validation.json").is_file()
+    run_example("sb3_ppo.py", "--out ppo --steps 512 --num-envs 8 --validation 1 --minutes 10", toy_bundle, tmp_path)
+    training = json.loads((tmp_path / "ppo/training.json").read_text(encoding="utf-8"))
+    assert training["dream_steps"] >= 512
+    (drives,) = training["validation"].values()
+    assert "1 test tracks: " in run_example("sb3_ppo.py", "--out ppo --evaluate --episodes 1", toy_bundle, tmp_path)
+    real = json.loads((tmp_path / "ppo/real.json").read_text(encoding="utf-8"))
+    assert real["returns"] == [real["mean"]] != drives
+    world = WorldModel.load(toy_bundle)
+    with pytest.warns(UserWarning, match="unpickling"):
+        policy = load_policy(tmp_path / "ppo/model.zip", world, trust_pickle=True)
+    (score,) = evaluate_real(policy, [real["first_seed"]], workers=1, world_model=world)
+    assert score.score == pytest.approx(real["mean"])  # dreamgym evaluate's
+
+
+def test_sb3_ppo_ends_by_its_clock(toy_bundle: Path, tmp_path: Path) -> None:
+    if find_spec("stable_baselines3") is None:
+        pytest.skip("stable_baselines3 is not installed")
+    run_example("sb3_ppo.py", "--out ppo --num-envs 8 --validation 0 --minutes 0.02", toy_bundle, tmp_path)
+    training = json.loads((tmp_path / "ppo/training.json").read_text(encoding="utf-8"))
+    assert training["dream_steps"] < 10**9
+    assert training["chosen"].startswith("checkpoint-")
 
 
 def test_every_example_is_on_the_compatibility_page() -> None:

@@ -27,7 +27,8 @@ for library in "${@:-sb3 torchrl evotorch tianshou rllib zoo}"; do
     case $name in
       sb3)
         prepare sb3 "$work/pins" "stable-baselines3>=2.7" "sb3-contrib>=2.7"
-        run "$examples/sb3_ppo.py" --steps 4096 --num-envs 256 --episodes 1
+        run "$examples/sb3_ppo.py" --out "$work/ppo" --steps 65536 --validation 1
+        run "$examples/sb3_ppo.py" --out "$work/ppo" --evaluate --episodes 1
         run "$examples/sb3_sac.py" --steps 2000 --num-envs 16 --buffer 5000 --episodes 1
         run "$examples/sb3_recurrent_ppo.py" --steps 1024 --num-envs 16 --episodes 1
         run "$examples/sb3_cnn_ppo.py" --steps 128 --num-envs 4 --episodes 1

@@ -1,12 +1,18 @@
-"""Stable-Baselines3's PPO learns to drive in the dream alone, then drives real tracks.
+"""Stable-Baselines3's PPO learns to drive in the dream alone, in 20 minutes on two cores; then it drives real tracks.
 
-    python docs/examples/sb3_ppo.py --out runs/sb3-ppo          # train, then drive the 16 validation tracks
-    python docs/examples/sb3_ppo.py --load runs/sb3-ppo/model.zip --test --episodes 50      # drive test tracks only
+    python docs/examples/sb3_ppo.py --out runs/sb3-ppo                       # train; writes model.zip and training.json
+    python docs/examples/sb3_ppo.py --out runs/sb3-ppo --evaluate --episodes 50      # the real score; writes real.json
 
+All learning is in the dream. Of the checkpoints, the one that drives best on the 16 real validation tracks is kept; the
+time that takes is part of --minutes. --evaluate drives test tracks, on which nothing is ever chosen.
 Needs: pip install "dreamgym[sb3]"
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # torch's idle threads must not spin where the dream's threads work
 
 import argparse
 import json
@@ -20,27 +26,50 @@ import torch
 from gymnasium.wrappers import RescaleAction
 from numpy.typing import NDArray
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor
 
+from dreamgym.evaluate import evaluate_real
+from dreamgym.evaluate.policies import SB3Policy
 from dreamgym.seeds import TEST_SEEDS, VALIDATION_SEEDS
 from dreamgym.wrappers import SB3VecEnv
 
+DREAM, REAL = "dreamgym:DreamCarRacing-v0", "dreamgym:LatentCarRacing-v0"
+REWARD_SCALE = 0.02  # a good lap pays some 1.3 a frame: discounted returns are then of the order of 1
+TRAINING_SHARE = 0.65  # of --minutes; the rest is for validation
+CHECKPOINTS = (0.25, 0.4, 0.55, 0.7, 0.85)  # shares of the training time; the last one is its end
+# What an archive need not hold: the schedule reads this script's clock, and the rest is large.
+NOT_SAVED = ["learning_rate", "lr_schedule", "ep_info_buffer", "_last_obs", "_last_episode_starts"]
 
-class SmoothDriving(VecEnvWrapper):
-    """Takes ``weight`` times the mean absolute change of the action off every reward.
 
-    A wheel that shakes from stop to stop costs nothing in the dream and a lap in reality.
+class CautiousDriving(VecEnvWrapper):
+    """What keeps a driver from living on the dream's mistakes; actions are in [-1, 1], as policies give them.
+
+    Args:
+        venv: dreams with rescaled actions.
+        smoothness: points off for a mean change of steering, gas and brake by one, in the car's own units: a wheel that
+            shakes from stop to stop costs nothing in the dream and a lap in reality.
+        pace: points a frame, averaged over half a second, beyond which progress pays nothing: the dream shows fewer
+            hairpins than reality, and a faster lap earns little.
+        noise: standard deviation of what is added to each feature, so that no choice hangs on its finest shades.
+        seed: of the noise.
     """
 
-    def __init__(self, venv: VecEnv, weight: float) -> None:
+    def __init__(self, venv: VecEnv, smoothness: float, pace: float, noise: float, seed: int) -> None:
         super().__init__(venv)
-        self._weight = weight
-        self._previous: NDArray[np.float32] | None = None
+        self._weights = smoothness / 3.0 * np.array([1.0, 0.5, 0.5], np.float32)
+        self._limit, self._noise, self._generator = pace, noise, np.random.default_rng(seed)
         self._actions = np.zeros((venv.num_envs, 3), np.float32)
+        self._previous = np.full_like(self._actions, np.nan)
+        self._pace = np.zeros(venv.num_envs, np.float32)
+
+    def _seen(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
+        return observations + self._noise * self._generator.standard_normal(observations.shape, np.float32)
 
     def reset(self) -> Any:
-        self._previous = None
-        return self.venv.reset()
+        self._previous[:], self._pace[:] = np.nan, 0.0
+        return self._seen(self.venv.reset())
 
     def step_async(self, actions: NDArray[np.float32]) -> None:
         self._actions = np.clip(actions, -1.0, 1.0)
@@ -48,48 +77,124 @@ class SmoothDriving(VecEnvWrapper):
 
     def step_wait(self) -> Any:
         observations, rewards, dones, infos = self.venv.step_wait()
-        if self._previous is not None:
-            rewards = rewards - self._weight * np.abs(self._actions - self._previous).mean(axis=1)
-        self._previous = np.where(dones[:, None], 0.0, self._actions)
-        return observations, rewards, dones, infos
+        self._pace += (rewards + 0.1 - self._pace) / 25.0  # without the frame's cost of 0.1
+        change = np.abs(self._actions - self._previous) @ self._weights
+        paid = rewards - np.nan_to_num(change) - np.maximum(self._pace - self._limit, 0.0)
+        self._previous = self._actions
+        self._previous[dones], self._pace[dones] = np.nan, 0.0  # an episode's first action is no change
+        return self._seen(observations), paid * REWARD_SCALE, dones, infos
 
 
-def train(args: argparse.Namespace) -> PPO:
-    """PPO over a batch of dreams, one matrix product for all of them."""
+class Clock(BaseCallback):
+    """Ends training when its minutes are over, and saves checkpoints on the way."""
+
+    def __init__(self, seconds: float, folder: Path) -> None:
+        super().__init__()
+        self._started, self._seconds, self._folder = time.monotonic(), seconds, folder
+        self._due = list(CHECKPOINTS)
+        self.saved: list[Path] = []
+
+    def share(self) -> float:
+        """Of the time that is over."""
+        return (time.monotonic() - self._started) / self._seconds
+
+    def _on_rollout_start(self) -> None:
+        if self._due and self.share() >= self._due[0]:
+            self._due = [due for due in self._due if due > self.share()]
+            self.save()
+
+    def _on_step(self) -> bool:
+        return self.share() < 1.0
+
+    def save(self) -> None:
+        path = self._folder / f"checkpoint-{len(self.saved)}.zip"
+        self.model.save(path, exclude=NOT_SAVED)
+        self.saved.append(path)
+
+
+def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
+    """PPO over a batch of dreams, one matrix product for all of them; the model and its checkpoints."""
     dreams = SB3VecEnv(
-        "dreamgym:DreamCarRacing-v0",
+        DREAM,
         args.num_envs,
         rescale_actions=True,
         world_model=args.world_model,
         temperature=tuple(args.temperature),
+        start="anywhere",  # so that no two dreams are at the same place of their episodes
+        precision="bfloat16",
     )
-    venv = VecMonitor(dreams)  # inside the shaping: it reports the environment's own returns
-    venv = VecNormalize(SmoothDriving(venv, args.smoothness), norm_obs=False, gamma=args.gamma)
-    n_steps = max(2, min(128, args.steps // args.num_envs))
+    clock = Clock(seconds, args.out)
+    n_steps = max(2, min(args.n_steps, args.steps // args.num_envs))
     model = PPO(
         "MlpPolicy",
-        venv,
+        CautiousDriving(VecMonitor(dreams), args.smoothness, args.pace, args.noise, args.seed),
         n_steps=n_steps,
-        batch_size=min(2048, n_steps * args.num_envs),
-        n_epochs=4,
-        learning_rate=lambda left: 3e-4 * left,
+        batch_size=min(args.batch_size, n_steps * args.num_envs),
+        n_epochs=args.n_epochs,
+        learning_rate=lambda _: args.learning_rate * max(0.02, 1.0 - clock.share()),
         gamma=args.gamma,
-        policy_kwargs={"net_arch": [128, 128], "activation_fn": torch.nn.Tanh, "log_std_init": -1.0},
+        gae_lambda=0.95,
+        policy_kwargs={
+            "net_arch": {"pi": args.net_arch, "vf": [64, 64]},
+            "activation_fn": torch.nn.Tanh,
+            "log_std_init": -1.0,
+        },
         seed=args.seed,
         device="cpu",
         verbose=1,
     )
     with torch.no_grad():  # at first half gas and no brake, as -1 is none
         model.policy.action_net.bias.copy_(torch.tensor([0.0, 0.0, -1.0]))
-    return model.learn(args.steps)
+    model.set_logger(configure(str(args.out), ["stdout", "csv"]))
+    model.learn(args.steps, callback=clock, log_interval=args.log_interval)
+    clock.save()
+    return model, clock.saved
 
 
-def drive(model: PPO, seeds: range, world_model: Path | None) -> list[float]:
-    """The return on each real track, without exploration."""
-    env = gym.make("dreamgym:LatentCarRacing-v0", world_model=world_model, exact_drawing=True)
+def best(checkpoints: list[Path], args: argparse.Namespace, deadline: float) -> tuple[Path, dict[str, list[float]]]:
+    """The checkpoint with the highest mean on validation tracks, the newest first, as far as the time goes."""
+    tracks = VALIDATION_SEEDS[: args.validation]
+    scores: dict[str, list[float]] = {}
+    took = 0.0
+    for path in reversed(checkpoints):
+        if not tracks or time.monotonic() + took > deadline:
+            break
+        started = time.monotonic()
+        drives = evaluate_real(SB3Policy(path), tracks, workers=2, world_model=args.world_model)
+        scores[path.name] = [drive.score for drive in drives]
+        took = time.monotonic() - started
+        print(f"{path.name}: {np.mean(scores[path.name]):.1f} on {len(tracks)} validation tracks, {took:.0f} s")
+    name = max(scores, key=lambda each: float(np.mean(scores[each])), default=checkpoints[-1].name)
+    return args.out / name, scores
+
+
+def train_and_choose(args: argparse.Namespace) -> None:
+    """Within --minutes: learn in the dream, choose a checkpoint, keep it as model.zip."""
+    started = time.monotonic()
+    seconds = 60.0 * args.minutes
+    model, checkpoints = train(args, seconds * (TRAINING_SHARE if args.validation else 1.0))
+    trained = time.monotonic() - started
+    chosen, scores = best(checkpoints, args, deadline=started + seconds)
+    os.replace(chosen, args.out / "model.zip")
+    report = {
+        "arguments": {name: str(value) for name, value in vars(args).items()},
+        "dream_steps": model.num_timesteps,
+        "training_seconds": round(trained, 1),
+        "seconds": round(time.monotonic() - started, 1),
+        "chosen": chosen.name,
+        "validation": scores,
+    }
+    (args.out / "training.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{model.num_timesteps} dream steps in {trained:.0f} s; all in {report['seconds']:.0f} s: {chosen.name}")
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Drive real test tracks without exploration, each through ``LatentCarRacing-v0``."""
+    model = PPO.load(args.out / "model.zip", device="cpu")  # unpickles: load only what you made or trust
+    env = gym.make(REAL, world_model=args.world_model, exact_drawing=True)
     env = RescaleAction(env, np.float32(-1.0), np.float32(1.0))
     returns = []
-    for seed in seeds:
+    for seed in TEST_SEEDS[: args.episodes]:
         observation, _ = env.reset(seed=seed)
         total, done = 0.0, False
         while not done:
@@ -99,37 +204,39 @@ def drive(model: PPO, seeds: range, world_model: Path | None) -> list[float]:
         returns.append(total)
         print(f"track {seed}: {total:.1f}", flush=True)
     env.close()
-    return returns
+    print(f"{len(returns)} test tracks: {np.mean(returns):.1f} ± {np.std(returns):.1f}")
+    report = {"first_seed": TEST_SEEDS[0], "mean": np.mean(returns), "std": np.std(returns), "returns": returns}
+    (args.out / "real.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=20_000_000, help="dream steps to learn from")
-    parser.add_argument("--num-envs", type=int, default=256)
-    parser.add_argument("--temperature", type=float, nargs=2, default=(0.8, 1.5), help="drawn for each episode")
-    parser.add_argument("--gamma", type=float, default=0.995)
-    parser.add_argument("--smoothness", type=float, default=0.3, help="penalty on changes of the action")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--world-model", type=Path, help="a bundle's folder; the shipped one when not given")
     parser.add_argument("--out", type=Path, default=Path("runs/sb3-ppo"))
-    parser.add_argument("--load", type=Path, help="drive with this model instead of training one")
-    parser.add_argument("--episodes", type=int, default=16, help="real tracks to drive; 0 for none")
-    parser.add_argument("--test", action="store_true", help="the test tracks, for results; else the validation tracks")
+    parser.add_argument("--minutes", type=float, default=19.5, help="for training and validation together")
+    parser.add_argument("--steps", type=int, default=10**9, help="dream steps to learn from, if time does not end it")
+    parser.add_argument("--num-envs", type=int, default=1024)
+    parser.add_argument("--n-steps", type=int, default=64, help="of each environment between updates")
+    parser.add_argument("--batch-size", type=int, default=4096)
+    parser.add_argument("--n-epochs", type=int, default=2)
+    parser.add_argument("--net-arch", type=int, nargs="*", default=[64, 64], help="none: linear")
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="falls to nothing with the time")
+    parser.add_argument("--gamma", type=float, default=0.995)
+    parser.add_argument("--temperature", type=float, nargs=2, default=(1.5, 1.5), help="drawn for each episode")
+    parser.add_argument("--smoothness", type=float, default=1.0, help="penalty on changes of the action")
+    parser.add_argument("--pace", type=float, default=1.2, help="points a frame beyond which progress pays nothing")
+    parser.add_argument("--noise", type=float, default=0.07, help="on the features, while learning")
+    parser.add_argument("--validation", type=int, default=16, help="validation tracks; 0: the last checkpoint is kept")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--log-interval", type=int, default=10, help="updates between tables")
+    parser.add_argument("--world-model", type=Path, help="a bundle's folder; the shipped one when not given")
+    parser.add_argument("--evaluate", action="store_true", help="drive real test tracks with model.zip, nothing else")
+    parser.add_argument("--episodes", type=int, default=50, help="test tracks to drive")
     args = parser.parse_args()
-    tracks = (TEST_SEEDS if args.test else VALIDATION_SEEDS)[: args.episodes]
     args.out.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    if args.load is None:
-        model = train(args)
-        model.save(args.out / "model.zip")
-        print(f"learned from {model.num_timesteps} steps in {time.monotonic() - started:.0f} s")
+    if args.evaluate:
+        evaluate(args)
     else:
-        model = PPO.load(args.load, device="cpu")  # unpickles: load only what you made or trust
-    if tracks:
-        returns = drive(model, tracks, args.world_model)
-        print(f"tracks {tracks[0]}..{tracks[-1]}: {np.mean(returns):.1f} ± {np.std(returns):.1f}")
-        report = {"seeds": list(tracks), "returns": returns, "mean": np.mean(returns), "std": np.std(returns)}
-        (args.out / f"{'test' if args.test else 'validation'}.json").write_text(json.dumps(report, indent=2) + "\n")
+        train_and_choose(args)
 
 
 if __name__ == "__main__":
