@@ -20,7 +20,6 @@ from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.evolution import Evolution
 from dreamgym.encoder import LatentEncoder
 from dreamgym.memory import train as memory_training
-from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.sequences import SequenceSampler
 from dreamgym.registration import DREAM_ID
 from dreamgym.vision import train as vision_training
@@ -105,14 +104,14 @@ def _vision_step() -> Callable[[], int]:
 
 def _memory_step() -> Callable[[], int]:
     config = MemoryConfig(latents=(), out=Path())
-    model, rng = MDNRNN(), np.random.default_rng(0)
+    model, rng = memory_training.Trainee(), np.random.default_rng(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
-    length, latents = 1000, (1001, model.latent_size)
+    length, latents = 1000, (1001, model.memory.latent_size)
     episode = LatentEpisode(
         path=Path(),
         mean=rng.standard_normal(latents).astype(np.float16),
         log_variance=rng.standard_normal(latents).astype(np.float16),
-        actions=rng.random((length, model.action_size), np.float32),
+        actions=rng.random((length, model.memory.action_size), np.float32),
         progress=rng.integers(0, 2, length).astype(np.float32),
         left_world=False,
         lap_units=280,

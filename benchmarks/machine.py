@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.measuring import Case, rate
 from dreamgym.dream.kernel import PRECISIONS
-from dreamgym.dream.products import Packed
+from dreamgym.products import Packed
 
 __all__ = ["available_threads", "describe", "roof_cases", "roof_name"]
 

@@ -13,15 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from dreamgym.dream.kernel import StepKernel, Workspace
-from dreamgym.dream.products import Packed
-from dreamgym.dream.threads import single_thread
+from dreamgym.dream.threads import for_each_tile, single_thread
 from dreamgym.errors import ConfigError, DivergedError, ObservationError, ResetNeededError
+from dreamgym.products import Packed
 from dreamgym.real.preprocess import FRAME_SHAPE, preprocess
-from dreamgym.vision.packed import PackedConvolutions
-from dreamgym.vision.vae import VAE
+from dreamgym.vision.packed import PackedConvolutions, require_finite
 from dreamgym.world_model import LATENT_LIMIT, WorldModel
 
 __all__ = ["LATENT_MODES", "LatentEncoder", "LatentState"]
@@ -29,6 +27,7 @@ __all__ = ["LATENT_MODES", "LatentEncoder", "LatentState"]
 LATENT_MODES: Final = ("sample", "mean")
 """z as a draw from V's posterior (as M was trained, and as the dream hands out), or as the posterior's mean."""
 
+_FRAMES: Final = 8  # encoded at once: above this their patches leave the cache
 _NOISE_STREAM: Final = 0x7A  # keeps the noise of seed s apart from the track of seed s
 
 
@@ -52,8 +51,7 @@ class LatentEncoder:
 
     A row draws its noise from a generator of its own, and matrix products are padded, so a row's numbers do not depend
     on its neighbours or their number: the same seed gives the same z and h in a batch of one and of a hundred, to the
-    bit. The convolutions have that property by themselves on one thread, which is what they run on. torch's thread
-    settings are as they were when a call returns.
+    bit. Frames are encoded a few at a time, on as many threads as torch has, whose settings stay as they were.
 
     Args:
         world_model: V, M and the card's ``latent_noise``.
@@ -79,7 +77,7 @@ class LatentEncoder:
         self._generators: list[np.random.Generator | None] = [None] * num_envs
         self._kernel = kernel = StepKernel(world_model.memory)
         vision = world_model.vision
-        _require_finite(vision)
+        require_finite(vision)
         self._convolutions = PackedConvolutions(vision.encoder)
         with torch.no_grad():
             weight = torch.cat([vision.mean.weight, vision.log_variance.weight])  # (2 Z, 1024)
@@ -118,8 +116,8 @@ class LatentEncoder:
             seed = None if seeds is None else seeds[row]
             if seed is not None or self._generators[row] is None:
                 self._generators[row] = np.random.default_rng(None if seed is None else [_NOISE_STREAM, seed])
-        with single_thread(), torch.no_grad():
-            z = self._encode(images, indices)
+        with single_thread() as threads, torch.no_grad():
+            z = self._encode(images, indices, threads)
             kernel = self._kernel
             self._rows[indices, kernel.latent_size : kernel.observation_size] = 0.0
             self._c[indices] = 0.0
@@ -145,8 +143,8 @@ class LatentEncoder:
         indices = np.arange(self.num_envs)
         images = self._images(frames, indices)
         kernel, count = self._kernel, self.num_envs
-        with single_thread(), torch.no_grad():
-            z = self._encode(images, indices)
+        with single_thread() as threads, torch.no_grad():
+            z = self._encode(images, indices, threads)
             self._rows[:count, kernel.observation_size + 1 :] = torch.from_numpy(actions)
             next_h = self._next_rows[:, kernel.latent_size : kernel.observation_size]
             kernel.advance(self._rows, self._c, next_h, self._next_c, self._space)
@@ -161,7 +159,7 @@ class LatentEncoder:
     def require_reset(self) -> None:
         """Raise ResetNeededError, naming them, if there are rows that were never reset."""
         if None in self._generators:
-            unborn = [row for row, generator in enumerate(self._generators) if generator is None]
+            unborn = [row for row in range(self.num_envs) if self._generators[row] is None]
             raise ResetNeededError(f"environments {unborn} were never reset; call reset() before step()")
 
     @property
@@ -184,23 +182,27 @@ class LatentEncoder:
         return self._rows[: self.num_envs, : self._kernel.latent_size]
 
     def _images(self, frames: NDArray[np.uint8], indices: NDArray[np.int64]) -> Tensor:
-        """The given frames as V takes them, float32 of shape (len(indices), 3, 64, 64) in [0, 1]."""
+        """The given frames, preprocessed, uint8 of shape (len(indices), 64, 64, 3)."""
         if len(frames) != self.num_envs:
             raise ObservationError(f"expected {self.num_envs} frames, one for each environment; got {len(frames)}")
         chosen = frames[indices]
         if chosen.shape[1:] != FRAME_SHAPE:
-            chosen = np.stack([preprocess(frame) for frame in chosen])
+            chosen = _preprocessed(chosen)
         elif chosen.dtype != np.uint8:
             raise ObservationError(f"expected uint8 frames of shape {FRAME_SHAPE}; got {chosen.dtype}")
-        # contiguous: from channels-last memory the convolutions of a single frame take a third longer
-        return torch.from_numpy(chosen).permute(0, 3, 1, 2).contiguous().float().div_(255.0)
+        return torch.from_numpy(np.ascontiguousarray(chosen))
 
-    def _encode(self, images: Tensor, indices: NDArray[np.int64]) -> Tensor:
+    def _encode(self, images: Tensor, indices: NDArray[np.int64], threads: int) -> Tensor:
         """z of the given rows, float32 of shape (len(indices), latent_size)."""
-        count = len(images)
-        features = self._convolutions(images).flatten(1)  # (n, 1024)
-        padded = F.pad(features, (0, 0, 0, -count % self._posterior.padding))
-        mean, log_variance = self._posterior(padded)[:count].chunk(2, dim=1)
+        posterior = torch.empty(len(images), 2 * self._kernel.latent_size)
+
+        def work(part: slice, _: int) -> None:
+            with torch.no_grad():  # a worker's thread has a mode of its own
+                features = self._convolutions(images[part].float().div_(255.0))
+                posterior[part] = self._posterior.alike(features)
+
+        for_each_tile(work, _parts(len(images)), threads)
+        mean, log_variance = posterior.chunk(2, dim=1)
         if self.latent == "sample":
             mean = mean + self._noise_scale * torch.exp(0.5 * log_variance) * self._noise(indices)
         z = mean.clamp(-LATENT_LIMIT, LATENT_LIMIT)
@@ -228,8 +230,17 @@ class LatentEncoder:
         return torch.from_numpy(noise)
 
 
-def _require_finite(vision: VAE) -> None:
-    # Once, since oneDNN's rectifier makes a zero of NaN: the pictures would be wrong and nothing would tell.
-    for name, value in vision.state_dict().items():
-        if not torch.isfinite(value).all():
-            raise DivergedError(f"V's {name} has values that are not finite; load or train the weights again")
+def _parts(count: int) -> list[slice]:
+    return [slice(first, first + _FRAMES) for first in range(0, count, _FRAMES)]
+
+
+def _preprocessed(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    images = np.empty((len(frames), *FRAME_SHAPE), np.uint8)
+
+    def work(part: slice, _: int) -> None:
+        for image, frame in zip(images[part], frames[part], strict=True):
+            image[:] = preprocess(frame)
+
+    with single_thread() as threads:
+        for_each_tile(work, _parts(len(frames)), threads)
+    return images

@@ -9,8 +9,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from dreamgym.dream import products
+from dreamgym import products
+from dreamgym.dream import graphs
 from dreamgym.dream.core import DreamCore
+from dreamgym.errors import DivergedError
 from dreamgym.world_model import WorldModel
 
 
@@ -43,3 +45,41 @@ def test_products_without_onednn_agree(full_size_world_model: WorldModel, monkey
     expected = rollout(DreamCore(full_size_world_model, 20))
     monkeypatch.setattr(products, "_packable", lambda weight: False)
     torch.testing.assert_close(rollout(DreamCore(full_size_world_model, 20)), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_captured_steps_are_the_default_ones(
+    toy_world_model: WorldModel, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """What a GPU's graph would launch, here without one: static buffers, nothing decided between its kernels."""
+    captured: list[str] = []
+
+    def capture(work: Callable[[], None]) -> Callable[[], None]:
+        captured.append("")
+        for _ in range(4):  # to warm up, and to record
+            work()
+        return work
+
+    def drive(core: DreamCore) -> torch.Tensor:
+        core.reset(seeds=torch.arange(20), start="anywhere")
+        seen = []
+        for frame in range(30):
+            step = core.step(torch.full((20, 3), frame / 40), torch.arange(20) != 3 if frame % 7 == 6 else None)
+            if frame == 10:
+                core.set_temperature(2.0)
+            if frame % 5 == 4:
+                core.reset(torch.arange(20) % 4 == frame % 4)
+            seen.append(torch.cat([core.features, step.reward[:, None], step.terminated[:, None]], dim=1))
+        return torch.stack(seen)
+
+    default = DreamCore(toy_world_model, 20, precision=precision, temperature=(0.5, 1.5))
+    expected = drive(default)
+    monkeypatch.setattr(graphs, "wanted", lambda device: True)
+    monkeypatch.setattr(graphs, "capture", capture)
+    core = DreamCore(toy_world_model, 20, precision=precision, temperature=(0.5, 1.5))
+    assert torch.equal(drive(core), expected)
+    assert len(captured) == 2  # one from each side
+    assert core.clamped == default.clamped
+    core.c[5] = torch.nan
+    with pytest.raises(DivergedError, match=r"rows \[5\]"):
+        core.step(torch.zeros(20, 3))

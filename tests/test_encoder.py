@@ -68,12 +68,11 @@ def test_rows_do_not_depend_on_the_batch(
     assert torch.get_num_threads() == num_threads
 
 
-def test_encoder_is_v_to_the_bit(full_size_world_model: WorldModel, threads: Callable[[int], None]) -> None:
-    threads(1)
+def test_encoder_is_v(full_size_world_model: WorldModel) -> None:
     vision: VAE = full_size_world_model.vision
     images = torch.rand(3, 3, 64, 64)
-    encoder = LatentEncoder(full_size_world_model)
-    assert torch.equal(encoder._convolutions(images), vision.encoder(images))
+    features = LatentEncoder(full_size_world_model)._convolutions(images.permute(0, 2, 3, 1).contiguous())
+    torch.testing.assert_close(features, vision.encoder(images).flatten(1), atol=1e-5, rtol=1e-5)
 
 
 def test_weights_that_are_not_finite_are_named(own_world_model: WorldModel) -> None:

@@ -22,7 +22,7 @@ LAYERS = (
     {"errors", "config", "seeds", "registration", "_compat"},
     {"episodes"},
     {"real"},
-    {"training"},
+    {"training", "products"},
     {"vision"},
     {"memory"},
     {"control"},

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
+from dreamgym.dream import graphs
 from dreamgym.dream.kernel import Workspace
 from dreamgym.dream.threads import for_each_tile
 from dreamgym.dream.tiles import Batch, Tile
 
 __all__ = ["Division"]
 
-_TILE = 512  # rows at most: fewer, and torch's fixed cost of a call weighs more; more, and caches overflow
+_TILE = 1024  # rows at most: fewer, and torch's fixed cost of a call weighs more; more, and caches overflow
 _LEAST_TILE = 64  # below this, handing rows to another core costs more than it saves
 _ALIGNED: Final = 16  # tiles begin at multiples of this, or of the padding
+
+
+class _Replay(NamedTuple):
+    """A captured step, and the tensors that it writes anew each time."""
+
+    launch: Callable[[], None]
+    product: Tensor | None
+    cut: Tensor | None
+    broken: Tensor | None
 
 
 class Division:
@@ -34,9 +45,12 @@ class Division:
         aligned = max(_ALIGNED, kernel.padding)
         pieces = threads * -(-size // (threads * _TILE))  # as many for each thread
         length = max(_LEAST_TILE, -(-size // (pieces * aligned)) * aligned)
-        if kernel.device.type != "cpu":
+        graphed = graphs.wanted(kernel.device)
+        deferred = graphed or kernel.device.type != "cpu"
+        if deferred:
             length = size
-        self._tiles = [Tile(batch, slice(at, min(at + length, size))) for at in range(0, size, length)]
+        self._tiles = [Tile(batch, slice(at, min(at + length, size)), deferred) for at in range(0, size, length)]
+        self._replays: list[_Replay | None] | None = [None, None] if graphed else None  # from each side
         first = kernel.observation_size + 1
         self._action_slots = tuple(side.rows[:num_envs, first:] for side in batch.sides)
         self._outcome = tuple(value[:num_envs] for value in (batch.reward, batch.ended, batch.finished))
@@ -48,6 +62,9 @@ class Division:
         To be called inside :func:`~dreamgym.dream.threads.single_thread`.
         """
         self._action_slots[now].copy_(executed)
+        if self._replays is not None:
+            self._replay(now, self._replays)
+            return
 
         def work(tile: Tile, worker: int) -> None:
             with torch.inference_mode():  # a worker's thread has a mode of its own; nothing made in here is handed out
@@ -57,6 +74,16 @@ class Division:
                 tile.step(now, space)
 
         for_each_tile(work, self._tiles, self.threads)
+
+    def _replay(self, now: int, replays: list[_Replay | None]) -> None:
+        (tile,) = self._tiles
+        replay = replays[now]
+        if replay is None:
+            space = self._spaces.setdefault((0, tile.count), Workspace(self._kernel, tile.count))
+            launch = graphs.capture(torch.inference_mode()(lambda: tile.step(now, space)))
+            replay = replays[now] = _Replay(launch, tile.product, tile.cut, tile.broken)
+        replay.launch()
+        tile.product, tile.cut, tile.broken = replay.product, replay.cut, replay.broken
 
     def outcome(self) -> tuple[Tensor, Tensor, Tensor]:
         """Rewards, ends and laps of the last step, copies of shape (B,)."""

@@ -198,11 +198,10 @@ class DreamCarRacingEnv(gym.Env[Observation, Any]):
         return {"progress": self.core.progress.item(), "temperature": self.core.temperature.item()}
 
     def _observe(self) -> Observation:
-        """A copy of the observation."""
         if self.obs_type == "rgb":
             return self._frame()
         observation = self.core.features if self.obs_type == "features" else self.core.z
-        return observation[0].to("cpu", copy=True).numpy()
+        return np.array(observation.cpu().numpy()[0])  # a copy
 
     def _frame(self) -> NDArray[np.uint8]:
         vision = self.world_model.vision

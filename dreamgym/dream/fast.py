@@ -71,7 +71,8 @@ class FastStepper:
         self._logits = self._said[: k * z].reshape(k, z)
         self._means, self._log_sigmas = self._said[k * z : -2].reshape(2, k * z)
         self._lanes, self._latents = np.arange(z), z
-        self._temper: tuple[int, float, float] = -1, 1.0, 1.0  # of which version: 1 / temperature, and its root
+        self._lap_units = core.world_model.lap_units
+        self._temper = -1, np.float32(1.0), np.float32(1.0)  # of which version: 1 / temperature, and its root
         self._noise: list[tuple[Vector, Vector, float]] = []  # of the steps to come, the next one last
         self._noise_of = -1  # which keys it was drawn with
         self._sides = [tuple(part.numpy()[0:1].reshape(-1) for part in side) for side in core._sides]
@@ -96,14 +97,16 @@ class FastStepper:
         uniform, normal, end = self._next_noise()
         self._advance(row, c)
         z = self._draw(uniform, normal)
-        cut = np.maximum(np.minimum(z, LATENT_LIMIT), -LATENT_LIMIT)
+        widest = np.maximum.reduce(np.absolute(z)).item()  # NaN if there is one
         units, logit = self._said[-2:].tolist()
         before = progress.item()
-        after = min(before + _softplus(units) / core.world_model.lap_units, 1.0)
-        sound = math.isfinite(float(np.add.reduce(cut)) + after + logit)
+        after = min(before + _softplus(units) / self._lap_units, 1.0)
+        sound = not math.isnan(widest) and math.isfinite(after + logit)
         core.mark_diverged(None if sound else torch.tensor([True]))
-        core.clamped += int(np.count_nonzero(cut != z))
-        row[:size], row[size : size + len(c)], c[:], progress[0] = cut, self._next_h, self._next_c, after
+        if widest > LATENT_LIMIT:
+            core.clamped += int(np.count_nonzero(np.absolute(z) > LATENT_LIMIT))
+            z = np.clip(z, -LATENT_LIMIT, LATENT_LIMIT)
+        row[:size], row[size : size + len(c)], c[:], progress[0] = z, self._next_h, self._next_c, after
         self._elapsed[0] += 1
         core.products = self._products
         self._noise.pop()
@@ -126,16 +129,16 @@ class FastStepper:
         version = self.core._temperature._version
         if self._temper[0] != version:
             coldness, warmth = self.core.kernel.tempers(self.core.temperature)
-            self._temper = version, coldness.item(), warmth.item()
+            self._temper = version, np.float32(coldness.item()), np.float32(warmth.item())
         _, cold, warm = self._temper
-        weights = np.multiply(self._logits, np.float32(cold))
+        weights = np.multiply(self._logits, cold)
         weights -= np.maximum.reduce(weights, axis=0)
         cumulative = np.add.accumulate(np.exp(weights, out=weights), axis=0)
         chosen = np.add.reduce(cumulative[:-1] <= uniform * cumulative[-1], axis=0)  # component of each latent
         chosen *= self._latents
         chosen += self._lanes
         sigma = np.minimum(np.maximum(self._log_sigmas[chosen], LOG_SIGMA_MIN), LOG_SIGMA_MAX)
-        np.multiply(np.exp(sigma, out=sigma), np.float32(warm), out=sigma)
+        np.multiply(np.exp(sigma, out=sigma), warm, out=sigma)
         drawn: Vector = self._means[chosen]
         drawn += np.multiply(sigma, normal, out=sigma)
         return drawn

@@ -13,7 +13,7 @@ of views of them, made once: to make a view costs as much as a small operation, 
 in the cache.
 
 Row independence. Rows of a matrix product do not depend on the number of rows from 16 up, and with oneDNN on most
-processors never; :class:`~dreamgym.dream.products.Packed` tries it, and rows are padded where it is not so. torch
+processors never; :class:`~dreamgym.products.Packed` tries it, and rows are padded where it is not so. torch
 computes the last few elements of a sigmoid by another formula when they do not fill a vector register: sizes that are
 no multiple of one are padded as well. The other functions used (exp, log, log1p, erfinv) treat every element alike.
 """
@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from dreamgym.dream.noise import normals, uniforms
-from dreamgym.dream.products import PADDING, Packed
 from dreamgym.errors import ConfigError, DivergedError
 from dreamgym.memory.mdn_rnn import MDNRNN, Prediction
 from dreamgym.memory.mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
+from dreamgym.products import PADDING, Packed
 
 __all__ = ["PRECISIONS", "StepKernel", "Workspace"]
 

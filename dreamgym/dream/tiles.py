@@ -76,9 +76,10 @@ class Tile:
     Args:
         batch: the whole.
         part: which rows.
+        deferred: whether a step only gives the device work, always the same, and waits for none of it.
     """
 
-    def __init__(self, batch: Batch, part: slice) -> None:
+    def __init__(self, batch: Batch, part: slice, deferred: bool = False) -> None:
         self.part = part
         self.count = part.stop - part.start
         self.product: Tensor | None = None
@@ -95,7 +96,10 @@ class Tile:
         self._reward, self._ended, self._finished = batch.reward[part], batch.ended[part], batch.finished[part]
         self._left = torch.zeros_like(self._ended)
         self._tempers: tuple[int, Tensor, Tensor] | None = None
-        self._steps = min(_MOST_STEPS, max(1, _ROWS_OF_NOISE // self.count))
+        self._deferred = deferred
+        self._cut = torch.zeros(self.count, dtype=torch.int64, device=batch.kernel.device)
+        self._broken = torch.zeros_like(self._ended)
+        self._steps = 1 if deferred else min(_MOST_STEPS, max(1, _ROWS_OF_NOISE // self.count))
         self._noise: list[tuple[Tensor, Tensor, Tensor]] = []  # of the steps to come, the next one last
 
     def step(self, now: int, space: Workspace) -> None:
@@ -124,6 +128,10 @@ class Tile:
         """Find latents that were cut and rows that are not finite. There are hardly ever any."""
         self.cut = self.broken = None
         sound = views.next_progress + space.end_logit
+        if self._deferred:
+            self.cut = torch.sum(space.z != drawn, dim=1, out=self._cut)
+            self.broken = torch.logical_not(torch.isfinite(sound + space.z.sum(dim=1)), out=self._broken)
+            return
         whole = torch.equal(space.z, drawn)  # not so where one was cut, or is NaN
         if not whole:
             self.cut = (space.z != drawn).sum(dim=1)
@@ -131,6 +139,8 @@ class Tile:
             self.broken = torch.isfinite(sound + space.z.sum(dim=1)).logical_not_()
 
     def _present_tempers(self) -> tuple[Tensor, Tensor]:
+        if self._deferred:
+            return self._kernel.tempers(self._temperature)
         version = self._temperature._version  # counts changes in place, the only ones
         if self._tempers is None or self._tempers[0] != version:
             self._tempers = (version, *self._kernel.tempers(self._temperature))

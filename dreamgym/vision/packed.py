@@ -1,55 +1,61 @@
-"""V's encoder for one or a few frames at a time, where bringing weights into shape would cost as much as using them."""
+"""V's encoder as products of patches with packed matrices: for one frame twice as fast as convolutions."""
 
 from __future__ import annotations
 
-import platform
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-__all__ = ["PackedConvolutions"]
+from dreamgym.errors import DivergedError
+from dreamgym.products import Packed
+from dreamgym.vision.vae import VAE
 
-
-class _Packed(NamedTuple):
-    weight: Tensor
-    bias: Tensor
-    stride: tuple[int, ...]
-
-
-def _pack(layer: nn.Conv2d) -> _Packed:
-    assert layer.bias is not None
-    with torch.no_grad():
-        weight = torch.ops.aten.mkldnn_reorder_conv2d_weight(layer.weight.to_mkldnn(), stride=layer.stride)
-        return _Packed(weight, layer.bias.to_mkldnn(), layer.stride)
+__all__ = ["PackedConvolutions", "require_finite"]
 
 
 class PackedConvolutions:
-    """A stack of convolutions whose weights are held as oneDNN computes with them, where torch has oneDNN.
+    """A stack of convolutions, each a product of the patches it sees with its weights, which are laid out once.
 
-    Else they are brought into that layout in every call, a third of the time of encoding one frame. The results are
-    the same to the bit.
+    In channels-last memory a patch is a few runs of contiguous numbers, so to gather them takes little, and the
+    products run at the processor's peak also for a single frame. The results are the layers' up to rounding, and those
+    of a frame the same to the bit whatever others there are.
 
     Args:
-        layers: convolutions without padding, and activations between them.
+        layers: square convolutions without padding, each with a rectifier after it.
     """
 
     def __init__(self, layers: nn.Sequential) -> None:
-        self._layers = layers
-        self._packed: list[_Packed | None] = []
-        if not torch.backends.mkldnn.is_available() or platform.machine().lower() not in ("x86_64", "amd64"):
-            return
-        self._packed = [_pack(layer) if isinstance(layer, nn.Conv2d) else None for layer in layers]
+        self._sizes: list[tuple[int, int]] = []  # kernel and stride
+        self._products: list[Packed] = []
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d):
+                assert layer.bias is not None
+                weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1).contiguous()  # (outputs, k * k * inputs)
+                self._sizes.append((layer.kernel_size[0], layer.stride[0]))
+                self._products.append(Packed(weight, layer.bias.detach(), rectified=True))
 
     def __call__(self, images: Tensor) -> Tensor:
-        """What ``layers(images)`` is, without gradients."""
-        if not self._packed:
-            return self._layers(images)  # type: ignore[no-any-return]
-        hidden = images.to_mkldnn()
-        for layer, packed in zip(self._layers, self._packed, strict=True):
-            hidden = layer(hidden) if packed is None else F.conv2d(hidden, packed.weight, packed.bias, packed.stride)
-        return hidden.to_dense()
+        """What ``layers(images).flatten(1)`` is.
 
-    def __reduce__(self) -> tuple[type[PackedConvolutions], tuple[nn.Sequential]]:
-        return PackedConvolutions, (self._layers,)  # oneDNN's tensors can be neither pickled nor copied
+        Args:
+            images: float32 of shape (n, height, width, channels), contiguous.
+
+        Returns:
+            (n, features).
+        """
+        hidden = images
+        for (kernel, stride), product in zip(self._sizes, self._products, strict=True):
+            count, side, _, channels = hidden.shape
+            across = (side - kernel) // stride + 1
+            frame, row, column, _ = hidden.stride()
+            shape = (count, across, across, kernel, kernel * channels)
+            patches = hidden.as_strided(shape, (frame, stride * row, stride * column, row, 1))
+            hidden = product.alike(patches.reshape(count * across**2, -1)).view(count, across, across, -1)
+        return hidden.permute(0, 3, 1, 2).flatten(1)
+
+
+def require_finite(vision: VAE) -> None:
+    """Raise :class:`~dreamgym.errors.DivergedError` unless every weight of V's is finite."""
+    # Once, since oneDNN's rectifier makes a zero of NaN: the pictures would be wrong and nothing would tell.
+    for name, value in vision.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise DivergedError(f"V's {name} has values that are not finite; load or train the weights again")

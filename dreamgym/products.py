@@ -6,6 +6,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 __all__ = ["PADDING", "Packed"]
 
@@ -22,28 +23,36 @@ class Packed:
     Args:
         weight: (outputs, inputs).
         bias: (outputs,), added to each row's product.
+        rectified: whether negative results become 0.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
-        self._weight, self._bias = weight, bias
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, rectified: bool = False) -> None:
+        self._weight, self._bias, self._rectified = weight, bias, rectified
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, None) if _packable(weight) else None
         self.padding = 1 if self._packed is not None and self._rows_are_alike() else PADDING
         """How many rows to multiply at least for a row to come out the same to the bit whatever their number."""
 
-    def __getstate__(self) -> tuple[Tensor, Tensor | None]:
+    def __getstate__(self) -> tuple[Tensor, Tensor | None, bool]:
         """oneDNN's layout can be neither pickled nor copied, and belongs to this machine: a copy packs for itself."""
-        return self._weight, self._bias
+        return self._weight, self._bias, self._rectified
 
-    def __setstate__(self, state: tuple[Tensor, Tensor | None]) -> None:
+    def __setstate__(self, state: tuple[Tensor, Tensor | None, bool]) -> None:
         self.__init__(*state)  # type: ignore[misc]
 
     def __call__(self, rows: Tensor) -> Tensor:
         """(B, inputs) -> (B, outputs), of the weight's type."""
         if self._packed is None:
             product = torch.mm(rows, self._weight.T)
-            return product if self._bias is None else product.add_(self._bias)
-        linear: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self._bias, "none", [], "")
+            product = product if self._bias is None else product.add_(self._bias)
+            return product.relu_() if self._rectified else product
+        after = "relu" if self._rectified else "none"
+        linear: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._packed, self._bias, after, [], "")
         return linear
+
+    def alike(self, rows: Tensor) -> Tensor:
+        """As a call, each row to the bit the same whatever the others are and however many."""
+        count = len(rows)
+        return self(F.pad(rows, (0, 0, 0, -count % self.padding)))[:count] if count % self.padding else self(rows)
 
     def _rows_are_alike(self) -> bool:
         """Whether this processor gives a row the same product alone as among others: tried, for they differ."""
