@@ -32,8 +32,8 @@ def info_rows(infos: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
     for key, values in infos.items():
         if key in ("final_obs", "final_info") or (key.startswith("_") and key[1:] in infos):
             continue
-        present = infos.get(f"_{key}")
-        everywhere = present is None or bool(np.all(present))
+        present = np.asarray(infos.get(f"_{key}", True))
+        everywhere = bool(present.all())
         if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype != object:
             numbers = values.tolist()  # Python's, as from single environments; copies, and for all at once
             if everywhere:  # the usual case, a thousand environments a step
