@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import tyro
 
-from benchmarks import dreams, footprint, learning, machine, reality, report
+from benchmarks import dreams, footprint, learning, machine, precision, reality, report
 from benchmarks.measuring import Case, Figure, alternate
 
 _DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -38,6 +38,7 @@ SUITES: Final[Mapping[str, Suite]] = {
     "single": Suite("The dream, one environment", dreams.single_cases),
     "core": Suite("The dream, the batched core on tensors", dreams.core_cases),
     "vector": Suite("The dream, gym.make_vec", dreams.vector_cases, 3),
+    "precision": Suite("The same dream in bfloat16, 1,024 episodes a round", precision.precision_cases, 4),
     "encoding": Suite("Encoding frames", learning.encoding_cases),
     "training": Suite("Training V and M", learning.training_cases, 3),
     "learning": Suite("Learning in the dream", learning.learning_cases, 3),
@@ -50,7 +51,7 @@ class Options:
     """Measure, and write JSON, tables and plots."""
 
     only: tuple[str, ...] = ()
-    """Suites to run: real, single, core, vector, encoding, training, learning, footprint; all when not given."""
+    """Suites: real, single, core, vector, precision, encoding, training, learning, footprint; all when not given."""
     quick: bool = False
     """One short round of fewer cases, to see that everything runs; its figures mean little, and the docs stay."""
     out: Path = _DOCS

@@ -101,7 +101,7 @@ def _envpool() -> Callable[[], int] | None:
     if not _importable("envpool"):
         return None
     envpool = importlib.import_module("envpool")
-    name = next(name for name in envpool.list_all_envs() if name.startswith("CarRacing"))
+    name = max(name for name in envpool.list_all_envs() if name.startswith("CarRacing"))  # the newest
     envs = envpool.make_gymnasium(name, num_envs=1)
     envs.reset()
     action = np.array([[0.1, 0.2, 0.0]], np.float32)
