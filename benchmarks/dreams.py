@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -128,6 +129,8 @@ def vector_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
             measure, kind = rate(work, seconds), f"{obs_type}, "
             counts = available_threads() if obs_type == "features" else available_threads()[-1:]
             cases += [_case(precision, threads, batch, measure, flop, kind) for threads in counts]
+            if obs_type == "rgb" and batch > 1024:  # many seconds a step
+                cases[-1] = dataclasses.replace(cases[-1], warm_up=False)
     try:
         yield cases
     finally:
