@@ -10,8 +10,10 @@ import pytest
 import torch
 from fake_racing import random_actions, random_frames
 
+from dreamgym.dream.rendering import decode_frames
 from dreamgym.encoder import LatentEncoder
 from dreamgym.errors import ConfigError, DivergedError, ObservationError
+from dreamgym.vision.packed import PackedDecoder
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import WorldModel
 
@@ -107,3 +109,18 @@ def test_frames_of_another_shape(toy_world_model: WorldModel) -> None:
             encoder.reset(frames)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="num_envs"):
         LatentEncoder(toy_world_model, 0)
+
+
+def test_packed_decoder_is_v(full_size_world_model: WorldModel) -> None:
+    vision: VAE = full_size_world_model.vision
+    z = torch.randn(5, 32)
+    pictures = PackedDecoder(vision)(z)
+    torch.testing.assert_close(pictures.permute(0, 3, 1, 2), vision.decode_logits(z), atol=1e-5, rtol=1e-5)
+
+
+def test_pictures_follow_changed_weights(own_world_model: WorldModel) -> None:
+    vision, z = own_world_model.vision, torch.randn(2, own_world_model.vision.latent_size)
+    before = decode_frames(vision, z)
+    with torch.no_grad():
+        vision.decoder[-1].bias.add_(3.0)
+    assert (decode_frames(vision, z) > before).any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from dreamgym._compat import require_pygame
 from dreamgym.dream.threads import for_each_tile, single_thread
 from dreamgym.real.preprocess import FRAME_SHAPE
+from dreamgym.vision.packed import PackedDecoder
 from dreamgym.vision.vae import VAE
 
 if TYPE_CHECKING:
@@ -24,8 +26,17 @@ RENDER_SIZE: Final = (560, 640)
 """Height and width of a rendered picture: V's frames are 84 rows by 96 columns squeezed into a square, and 8 to 7 are
 their proportions in reality."""
 
-_DENSE_TILE: Final = 16  # rows of a matrix product do not depend on their number from here up
-_CONVOLUTION_TILE: Final = 8  # above this the activations leave the cache
+_TILE: Final = 8  # pictures at once: above this their patches leave the cache
+_decoders: WeakKeyDictionary[VAE, tuple[list[tuple[int, int]], PackedDecoder]] = WeakKeyDictionary()
+
+
+def _decoder(vision: VAE) -> PackedDecoder:
+    """V's decoder laid out for products, once for as long as its weights stay as they are."""
+    weights = [(weight.data_ptr(), weight._version) for weight in vision.parameters()]
+    kept = _decoders.get(vision)
+    if kept is None or kept[0] != weights:
+        kept = _decoders[vision] = weights, PackedDecoder(vision)
+    return kept[1]
 
 
 @torch.no_grad()
@@ -42,22 +53,13 @@ def decode_frames(vision: VAE, z: Tensor) -> Tensor:
     frames = torch.empty(len(z), *FRAME_SHAPE, dtype=torch.uint8)
 
     def work(tile: slice, _: int) -> None:
-        frames[tile] = _decode_tile(vision, z[tile])
+        with torch.no_grad():  # a worker's thread has a mode of its own
+            frames[tile] = decoder(z[tile]).sigmoid().mul_(255.0).round_().to(torch.uint8)
 
     with single_thread() as threads:
-        for_each_tile(work, [slice(first, first + _DENSE_TILE) for first in range(0, len(z), _DENSE_TILE)], threads)
+        decoder = _decoder(vision)
+        for_each_tile(work, [slice(first, first + _TILE) for first in range(0, len(z), _TILE)], threads)
     return frames
-
-
-@torch.no_grad()  # a worker's thread has a grad mode of its own
-def _decode_tile(vision: VAE, z: Tensor) -> Tensor:
-    """As ``vision.decode``, with the dense layers on a padded batch; uint8 of shape (n, 64, 64, 3), n <= 16."""
-    count, bias = len(z), vision.deconv1.bias
-    assert bias is not None
-    hidden = vision.expand(F.pad(z, (0, 0, 0, _DENSE_TILE - count))) @ vision.deconv1.weight.flatten(1)
-    hidden = hidden[:count].unflatten(1, (-1, 5, 5)) + bias[:, None, None]
-    images = [torch.sigmoid(vision.decoder(part)) for part in hidden.split(_CONVOLUTION_TILE)]
-    return torch.cat(images).permute(0, 2, 3, 1).mul(255.0).round().to(torch.uint8)
 
 
 @torch.no_grad()
