@@ -16,8 +16,8 @@ import torch
 from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, rate
 from dreamgym.config import EvolveConfig, MemoryConfig, VisionConfig
-from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.evolution import Evolution
+from dreamgym.dream_trials import DreamTrials
 from dreamgym.encoder import LatentEncoder
 from dreamgym.memory import train as memory_training
 from dreamgym.memory.sequences import SequenceSampler

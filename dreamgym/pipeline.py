@@ -27,10 +27,10 @@ from dreamgym.config import (
     claim_folder,
     write_json,
 )
-from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
 from dreamgym.control.rollouts import RolloutScores, real_scores
+from dreamgym.dream_trials import DreamTrials
 from dreamgym.evaluate import evaluate_dream, evaluate_real
 from dreamgym.memory.train import train_memory
 from dreamgym.real.collect import collect

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dreamgym.config import EvolveConfig
-from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.rollouts import EnvTrials
+from dreamgym.dream_trials import DreamTrials
 from dreamgym.errors import WorkerError
 from dreamgym.world_model import WorldModel
 

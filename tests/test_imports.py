@@ -30,6 +30,7 @@ LAYERS = (
     {"world_model"},
     {"assemble"},
     {"dream"},
+    {"dream_trials"},
     {"encoder"},
     {"controller_driver"},
     {"recording"},

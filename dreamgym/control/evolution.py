@@ -1,4 +1,4 @@
-"""Evolving C with CMA-ES: ``dreamgym evolve``."""
+"""Evolving C with CMA-ES."""
 
 from __future__ import annotations
 
@@ -14,15 +14,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dreamgym.config import EvolveConfig, claim_folder, write_json
-from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.linear import LinearController
-from dreamgym.control.rollouts import RolloutScores, Trials, real_scores
+from dreamgym.control.rollouts import RolloutScores, Trials
 from dreamgym.control.subspace import Subspace
 from dreamgym.errors import EpisodeFileError, FitnessError
-from dreamgym.seeds import VALIDATION_SEEDS
-from dreamgym.training import choose_device
 
-__all__ = ["Evolution", "evolve", "run"]
+__all__ = ["Evolution", "evolve"]
 
 
 class Evolution:
@@ -192,15 +189,3 @@ class _GenerationLog:
         self.entries.append(entry)
         with open(self._path, "a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-
-
-def run(config: EvolveConfig) -> None:
-    """The command ``dreamgym evolve``."""
-    seeds = VALIDATION_SEEDS[: config.validation_tracks]
-
-    def validate(controller: LinearController) -> RolloutScores:
-        return real_scores(controller, seeds, workers=config.workers, world_model=config.world_model)
-
-    with DreamTrials(config, choose_device("auto")) as trials:
-        evolve(config, trials, subspace=trials.subspace, validate=validate)
-    print(f"controller: {config.out / 'controller.safetensors'}")

@@ -9,10 +9,10 @@ import torch
 
 from dreamgym._compat import require_pygame
 from dreamgym.config import DemoConfig, EvolveConfig, claim_folder, write_json
-from dreamgym.control.dream_trials import DreamTrials
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
 from dreamgym.control.rollouts import RolloutScores
+from dreamgym.dream_trials import DreamTrials
 from dreamgym.errors import ConfigError, InstallationError
 from dreamgym.evaluate.command import columns, provenance
 from dreamgym.evaluate.dream import evaluate_dream

@@ -1,4 +1,4 @@
-"""Trying a population in the dream: each process dreams for its share of the candidates, on one thread.
+"""``dreamgym evolve``: populations tried in the dream, in processes of one thread each.
 
 Two threads of one process would contend for Python's interpreter lock between the many short tensor operations of a
 step; two processes do not. What a candidate scores does not depend on how the population is divided.
@@ -21,13 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamgym.config import EvolveConfig
-from dreamgym.control.rollouts import Pace, RolloutScores, rollout_seeds
+from dreamgym.control.evolution import evolve
+from dreamgym.control.linear import LinearController
+from dreamgym.control.rollouts import Pace, RolloutScores, real_scores, rollout_seeds
 from dreamgym.control.subspace import Subspace
 from dreamgym.dream.core import DreamCore
 from dreamgym.errors import WorkerError
+from dreamgym.seeds import VALIDATION_SEEDS
+from dreamgym.training import choose_device
 from dreamgym.world_model import WorldModel
 
-__all__ = ["DreamTrials", "dream_rollout"]
+__all__ = ["DreamTrials", "dream_rollout", "run"]
 
 
 def dream_rollout(
@@ -228,3 +232,15 @@ def _serve(pipe: Connection, config: EvolveConfig, population: int) -> None:
             except Exception as error:  # the parent's to raise
                 pipe.send(error)
     os._exit(0)
+
+
+def run(config: EvolveConfig) -> None:
+    """The command ``dreamgym evolve``."""
+    seeds = VALIDATION_SEEDS[: config.validation_tracks]
+
+    def validate(controller: LinearController) -> RolloutScores:
+        return real_scores(controller, seeds, workers=config.workers, world_model=config.world_model)
+
+    with DreamTrials(config, choose_device("auto")) as trials:
+        evolve(config, trials, subspace=trials.subspace, validate=validate)
+    print(f"controller: {config.out / 'controller.safetensors'}")
