@@ -14,7 +14,7 @@ grep -E '^(torch|numpy)==' "$root/constraints.txt" >"$work/pins-rllib"
 prepare() {  # name, constraints, requirements...
   python=$folder/$1/bin/python
   [ -x "$python" ] || python3 -m venv "$folder/$1"
-  "$python" -m pip install -q -c "$2" -e "$root" "${@:3}"
+  "$python" -m pip install -q -c "$2" -e "$root[train]" "${@:3}"
 }
 
 run() {

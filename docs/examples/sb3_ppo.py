@@ -5,7 +5,7 @@
 
 All learning is in the dream. Of the checkpoints, the one that drives best on the 16 real validation tracks is kept; the
 time that takes is part of --minutes. --evaluate drives test tracks, on which nothing is ever chosen.
-Needs: pip install "dreamgym[sb3]"
+Needs: pip install "dreamgym[sb3,train]"
 """
 
 from __future__ import annotations
