@@ -20,6 +20,7 @@ import pygame
 import tyro
 
 from dreamgym.config import PlayConfig
+from dreamgym.play import one_thread
 from dreamgym.play.loop import Loop
 from dreamgym.play.outputs import Outputs
 from dreamgym.play.setup import make_session
@@ -87,4 +88,5 @@ def _ninety_five(milliseconds: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    measure(tyro.cli(Measurement, description=__doc__))
+    with one_thread():
+        measure(tyro.cli(Measurement, description=__doc__))

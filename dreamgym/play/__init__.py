@@ -16,7 +16,7 @@ from typing import Any
 from dreamgym._compat import require_pygame
 from dreamgym.config import PlayConfig
 
-__all__ = ["run"]
+__all__ = ["one_thread", "run"]
 
 
 def run(config: PlayConfig) -> None:
@@ -28,7 +28,7 @@ def run(config: PlayConfig) -> None:
         DreamGymError: whatever else keeps it from beginning, such as a missing world model.
     """
     require_pygame()
-    with _terminable():
+    with _terminable(), one_thread():
         if config.record is not None:
             from dreamgym.play.headless import record
 
@@ -37,6 +37,21 @@ def run(config: PlayConfig) -> None:
             from dreamgym.play.loop import play
 
             play(config)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: for single frames more of them save nothing, and while they wait they spin on the core that
+    the display needs.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
