@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dreamgym import cli, config
-from dreamgym.errors import OutputFolderError
+from dreamgym.errors import ConfigError, OutputFolderError
 
 Stage = Callable[[Any], object]
 
@@ -32,7 +32,7 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         if self.count < 0:
-            raise config.ConfigError(f"count: expected 0 or more, got {self.count}")
+            raise ConfigError(f"count: expected 0 or more, got {self.count}")
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""One frozen dataclass a stage: a command line, a JSON file beside the results, and a function's argument in one."""
+
+from __future__ import annotations
+
+from dreamgym.config.driving import DemoConfig, EvaluateConfig, FidelityConfig, PlayConfig
+from dreamgym.config.folders import claim_folder, to_json, write_json
+from dreamgym.config.pipeline import PipelineConfig
+from dreamgym.config.training import CollectConfig, EvolveConfig, MemoryConfig, VisionConfig
+
+__all__ = [
+    "CollectConfig",
+    "DemoConfig",
+    "EvaluateConfig",
+    "EvolveConfig",
+    "FidelityConfig",
+    "MemoryConfig",
+    "PipelineConfig",
+    "PlayConfig",
+    "VisionConfig",
+    "claim_folder",
+    "to_json",
+    "write_json",
+]

@@ -1,0 +1,77 @@
+"""A configuration beside the results it led to: JSON files, and output folders that belong to one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from dreamgym.errors import OutputFolderError
+
+__all__ = ["claim_folder", "to_json", "write_json"]
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A config dataclass as plain JSON values; paths become strings."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, tuple | list):
+            return [plain(item) for item in value]
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return value
+
+    return {entry.name: plain(getattr(config, entry.name)) for entry in dataclasses.fields(config)}
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ()) -> None:
+    """Make an output folder this run's own, or go on in it if the same run began there.
+
+    Writes ``config.json``. A folder that holds other things, or a run with another configuration, is left alone.
+
+    Args:
+        folder: the output folder.
+        config: the stage's config dataclass.
+        may_differ: fields that may have changed since the run began, such as the number of workers.
+
+    Raises:
+        OutputFolderError: if the folder belongs to something else.
+    """
+    path = folder / "config.json"
+    wanted = {"stage": type(config).__name__, **to_json(config)}
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        changed = [
+            f"{key}: {found.get(key)!r} there, {value!r} now"
+            for key, value in wanted.items()
+            if key not in may_differ and key != "out" and found.get(key) != value
+        ]
+        if changed:
+            raise OutputFolderError(
+                f"{folder} holds a run with another configuration ({'; '.join(changed)}); "
+                "choose another output folder, or the same configuration to go on"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise OutputFolderError(
+            f"{folder} holds something else and no run's config.json; choose an empty output folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, wanted)

@@ -1,0 +1,51 @@
+"""All of the stages, round by round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PipelineConfig"]
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """From nothing to a driver, round by round: collect, train V and M, evolve in the dream, drive in reality."""
+
+    out: Path
+    """Folder of the run."""
+    rounds: int = 6
+    first_frames: int = 400_000
+    """Frames recorded by the scripted drivers before the first round."""
+    round_frames: int = 80_000
+    """Frames recorded with the current controller in each later round."""
+    vision_steps: int = 3500
+    reconstruction_weight: float = 16.0
+    latent_noise: float = 0.3
+    """Share of the posterior's noise in the latents, in training and in use; 1 in the paper."""
+    memory_steps: int = 6000
+    """Training steps of M in the first round."""
+    memory_round_steps: int = 2500
+    """Training steps of M in each later round."""
+    generations: int = 60
+    """Generations in each round."""
+    population: int = 64
+    rollouts: int = 16
+    subspace: int = 64
+    """Principal components of its features that C is searched in; see ``dreamgym evolve``."""
+    pace_limit: float = 1.2
+    """Points of progress a frame beyond which nothing counts in the fitness; see ``dreamgym evolve``."""
+    validate_every: int = 20
+    """Generations between looks at the real validation tracks."""
+    smoothness: float = 1.0
+    """Penalty on changes of the action, per unit and frame; see ``dreamgym evolve``."""
+    from_zero: bool = False
+    """Evolve each round's controller from zero instead of from the round before."""
+    line_share: float = 0.5
+    """Share of the rollouts that begin at the starting line."""
+    temperature: float = 1.5
+    """Temperature to evolve at."""
+    stop_at: float = float("inf")
+    """Stop after a round whose controller reaches this mean on the validation tracks."""
+    workers: int = 2
+    seed: int = 0

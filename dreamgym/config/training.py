@@ -1,0 +1,186 @@
+"""The stages from recorded drives to a controller: collect, train V, train M, evolve C."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from dreamgym.config.checks import require
+
+__all__ = ["CollectConfig", "EvolveConfig", "MemoryConfig", "VisionConfig"]
+
+
+@dataclass(frozen=True)
+class CollectConfig:
+    """Record real drives."""
+
+    out: Path
+    """Folder for the episodes."""
+    frames: int = 300_000
+    """How many frames to record, about."""
+    mix: dict[str, float] = field(
+        default_factory=lambda: {
+            "follower": 0.3,
+            "wild_follower": 0.3,
+            "reckless_follower": 0.15,
+            "jittery_follower": 0.1,
+            "smooth_random": 0.1,
+            "random_agent": 0.05,
+            "controller": 0.0,
+            "disturbed_controller": 0.0,
+        }
+    )
+    """Share of the episodes that each driver records."""
+    controller: Path | None = None
+    """A controller's file, for the drivers ``controller`` and ``disturbed_controller``."""
+    world_model: Path | None = None
+    """The bundle that the controller sees through; the package's own when not given."""
+    workers: int = 2
+    """Processes recording at once."""
+    seed: int = 0
+    """Decides the tracks and every driver's choices."""
+    lengths: tuple[int, ...] = (300, 500, 1000)
+    """Time limits of episodes, one drawn for each."""
+    patience: int | None = None
+    """End an episode after so many frames without progress, so that a car lost on the grass fills no shards."""
+
+    def __post_init__(self) -> None:
+        require(self.frames > 0, "frames", "a positive number", self.frames)
+        require(self.workers > 0, "workers", "a positive number", self.workers)
+        require(0 <= self.seed < 900, "seed", "0 to 899", self.seed)
+        require(
+            bool(self.mix) and all(share >= 0 for share in self.mix.values()) and sum(self.mix.values()) > 0,
+            "mix",
+            "shares that are not negative and not all zero",
+            self.mix,
+        )
+        require(self.patience is None or self.patience > 0, "patience", "a positive number or None", self.patience)
+        require(bool(self.lengths) and min(self.lengths) > 0, "lengths", "positive numbers", self.lengths)
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Train V on recorded episodes."""
+
+    episodes: tuple[Path, ...]
+    """Folders of recorded episodes."""
+    out: Path
+    """Folder for weights, log and pictures."""
+    steps: int = 4000
+    """Training steps."""
+    batch_size: int = 128
+    """Frames a step."""
+    learning_rate: float = 1e-3
+    """The peak of the one-cycle schedule."""
+    reconstruction_weight: float = 1.0
+    """Weight of the squared error against the KL divergence; 1 in the paper."""
+    free_nats: float = 0.5
+    """Floor of the KL divergence, nats a latent."""
+    frame_stride: int = 4
+    """Every so many frames of an episode are used; they are held in memory."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    initial: Path | None = None
+    """Weights to go on from."""
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Train M on recorded episodes as V sees them."""
+
+    latents: tuple[Path, ...]
+    """Folders of encoded episodes, made by ``dreamgym.vision.encode``."""
+    out: Path
+    """Folder for weights, log and pictures."""
+    vision: Path | None = None
+    """V's weights, for the pictures of dreams; none are drawn without."""
+    steps: int = 3000
+    """Training steps."""
+    batch_size: int = 64
+    """Sequences a step."""
+    sequence_length: int = 96
+    """Steps a sequence."""
+    learning_rate: float = 2e-3
+    """The peak of the one-cycle schedule."""
+    latent_noise: float = 1.0
+    """Share of the posterior's noise in the latents; 1 in the paper."""
+    start_share: float = 0.125
+    """Share of the sequences that begin at an episode's first frame."""
+    recent_share: float = 0.0
+    """Share of the sequences drawn from the last folder alone, or from the last ``recent_folders``."""
+    recent_folders: int = 1
+    progress_weight: float = 1.0
+    """Weight of the progress head's loss, in nats against the latents' nats."""
+    termination_weight: float = 1.0
+    """Weight of the termination head's loss, likewise."""
+    motion_weight: float = 1.0
+    """Weight of the loss of a head that only training has: how the car moves, where that was recorded."""
+    remember_every: int = 500
+    """Steps between runs of M over all episodes, from which sequences take their first states; 0 for zeros."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; a multiple of ``remember_every``."""
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    initial: Path | None = None
+    """Weights to go on from."""
+
+    def __post_init__(self) -> None:
+        require(
+            self.remember_every == 0 or self.checkpoint_every % self.remember_every == 0,
+            "checkpoint_every",
+            f"a multiple of remember_every ({self.remember_every}), so that a resumed run begins with the same states",
+            self.checkpoint_every,
+        )
+
+
+@dataclass(frozen=True)
+class EvolveConfig:
+    """Evolve a controller in the dream with CMA-ES."""
+
+    out: Path
+    """Folder for the controller and the log."""
+    world_model: Path | None = None
+    """A bundle; the environment variable DREAMGYM_MODELS, then the package's own, when not given."""
+    generations: int = 100
+    population: int = 64
+    rollouts: int = 16
+    """Rollouts a candidate is averaged over."""
+    sigma: float = 0.1
+    """Initial step size."""
+    subspace: int = 0
+    """Search in so many leading principal components of what the controller sees; 0 to search all parameters."""
+    temperature: tuple[float, float] | None = None
+    """Range drawn from for each rollout; the card's temperature when not given."""
+    line_share: float = 0.5
+    """Share of the rollouts that begin at the starting line; the others begin anywhere."""
+    max_episode_steps: int = 1000
+    smoothness: float = 0.0
+    """Penalty on the mean absolute change of the action from one frame to the next, per unit and frame."""
+    pace_limit: float = float("inf")
+    """Points of progress a frame, averaged over half a second; what is gained beyond it does not count."""
+    action_noise: float = 0.0
+    """Standard deviation of noise on the actions of every second rollout, for a controller that survives surprises."""
+    worst_share: float = 1.0
+    """Share of a candidate's rollouts, the worst ones, that its fitness is the mean of."""
+    initial: Path | None = None
+    """A controller to go on from; zeros when not given."""
+    validate_every: int = 0
+    """Generations between looks at the real validation tracks; 0 for none."""
+    validation_tracks: int = 16
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+    workers: int = 2
+    """Processes driving in reality at a validation."""
+
+    def __post_init__(self) -> None:
+        require(self.generations > 0, "generations", "a positive number", self.generations)
+        require(self.population >= 4, "population", "4 or more", self.population)
+        require(self.rollouts > 0, "rollouts", "a positive number", self.rollouts)
+        require(self.sigma > 0, "sigma", "a positive number", self.sigma)
+        require(self.action_noise >= 0, "action_noise", "0 or more", self.action_noise)
+        require(0 < self.worst_share <= 1, "worst_share", "above 0, 1 at most", self.worst_share)
+        require(0 <= self.line_share <= 1, "line_share", "0 to 1", self.line_share)
+        require(0 < self.validation_tracks <= 16, "validation_tracks", "1 to 16", self.validation_tracks)
