@@ -19,6 +19,10 @@ from dreamgym.real.world import CAR_RACING
 __all__ = ["EnvTrials", "Pace", "RolloutScores", "Trials", "real_scores", "rollout", "rollout_seeds"]
 
 PACE_FRAMES: Final = 25
+"""Time constant, in frames (half a second), of the running mean that :class:`Pace` holds against its limit.
+
+Progress is paid a tile at a time, in some frames and not in others; a mean tells a fast car from a tile just reached.
+"""
 
 VectorEnv = gym.vector.VectorEnv[Any, Any, Any]
 

@@ -27,9 +27,13 @@ TRACKS: Final = FIDELITY_SEEDS[-10:]
 """Real tracks that nothing is chosen on and no result is reported of."""
 
 FILMED_TRACK: Final = TRACKS[0]
+"""The one that the film shows."""
+
 DREAMS: Final = 64
-COMPONENTS: Final = 64
 """Dreams that a controller's mean is taken over."""
+
+COMPONENTS: Final = 64
+"""Principal components of its features that the driver is evolved in; see ``dreamgym evolve``."""
 
 
 def run(config: DemoConfig, *, max_episode_steps: int = 1000) -> None:

@@ -18,6 +18,10 @@ from dreamgym.vision.encode import LatentEpisode
 __all__ = ["SequenceBatch", "SequenceSampler", "first_lap"]
 
 NEARLY_A_LAP: Final = 0.85
+"""Share of a lap's progress from which a car may have come round to tiles that are paid already.
+
+Below CarRacing's own 0.95 for a lap that counts, as the laps meant here are those that missed tiles.
+"""
 
 STATE_STRIDE: Final = 32
 """Frames between the states that :meth:`SequenceSampler.remember` keeps."""
