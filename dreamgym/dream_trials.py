@@ -11,7 +11,6 @@ import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -27,6 +26,7 @@ from dreamgym.control.rollouts import Pace, RolloutScores, real_scores, rollout_
 from dreamgym.control.subspace import Subspace
 from dreamgym.dream.core import DreamCore
 from dreamgym.errors import WorkerError
+from dreamgym.real.world import STEERING
 from dreamgym.seeds import VALIDATION_SEEDS
 from dreamgym.training import choose_device
 from dreamgym.world_model import WorldModel
@@ -58,7 +58,7 @@ def dream_rollout(
     weights = parameters[:, :-3].unflatten(1, (3, -1)).transpose(1, 2).contiguous()  # (P, observation, 3)
     bias = parameters[:, None, -3:]
     running = torch.ones(count, dtype=torch.bool, device=core.device)
-    returns, smoothness, haste = (torch.zeros(count, device=core.device) for _ in range(3))
+    returns, smoothness, haste, effort = (torch.zeros(count, device=core.device) for _ in range(4))
     pace = Pace(pace_limit)
     lengths = torch.zeros(count, dtype=torch.int64, device=core.device)
     disturbance = _Disturbance(core, shape[1], action_noise, noise_seed)
@@ -71,9 +71,10 @@ def dream_rollout(
         step = core.step(disturbance(actions))
         returns += step.reward * running
         haste += pace.excess(step.reward) * running
+        effort += actions[:, STEERING].square() * running
         lengths += running
         running &= ~(step.terminated | step.truncated)
-    sums = (returns.double(), lengths, smoothness.double(), haste.double())
+    sums = (returns.double(), lengths, smoothness.double(), haste.double(), effort.double())
     return RolloutScores(*(value.reshape(shape).cpu().numpy() for value in sums))
 
 
@@ -162,7 +163,7 @@ class DreamTrials:
         for part in parts:
             if isinstance(part, Exception):
                 raise part
-        return _join([part for part in parts if isinstance(part, RolloutScores)])
+        return RolloutScores.join([part for part in parts if isinstance(part, RolloutScores)], axis=0)
 
     def close(self) -> None:
         """End the processes."""
@@ -179,15 +180,6 @@ class DreamTrials:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _join(parts: Sequence[RolloutScores]) -> RolloutScores:
-    return RolloutScores(
-        returns=np.concatenate([part.returns for part in parts]),
-        lengths=np.concatenate([part.lengths for part in parts]),
-        smoothness=np.concatenate([part.smoothness for part in parts]),
-        haste=np.concatenate([part.haste for part in parts]),
-    )
 
 
 def _core(config: EvolveConfig, population: int, device: torch.device | str) -> DreamCore:

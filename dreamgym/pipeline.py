@@ -215,6 +215,7 @@ def evolve_round(config: PipelineConfig, this: Round) -> LinearController:
         sigma=0.05 if this.number and not config.from_zero else 0.1,
         initial=Round(this.run, this.number - 1).controller if this.number and not config.from_zero else None,
         smoothness=config.smoothness,
+        effort=config.effort,
         subspace=config.subspace,
         pace_limit=config.pace_limit,
         validate_every=config.validate_every,

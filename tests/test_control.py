@@ -131,7 +131,7 @@ def test_the_best_by_validation_is_kept_and_looks_are_counted(tmp_path: Path):
     def validate(controller: LinearController) -> RolloutScores:
         seen.append(controller)
         one = np.ones((1, 1))
-        return RolloutScores(one * next(means), one.astype(int), one, 0 * one)
+        return RolloutScores(one * next(means), one.astype(int), one, 0 * one, 0 * one)
 
     best = evolve_target(config_for(tmp_path, validate_every=2), validate=validate)
     assert np.array_equal(best.parameters, seen[1].parameters)
@@ -199,9 +199,11 @@ def test_evolution_in_a_subspace_improves_and_resumes(tmp_path: Path):
 
 def test_fitness_is_of_the_worst_rollouts_less_the_penalty():
     returns = np.array([[1.0, 9.0, 5.0, 3.0]])
-    scores = RolloutScores(returns, np.ones((1, 4), int), np.array([[0.0, 4.0, 0.0, 0.0]]), np.zeros((1, 4)))
+    smoothness, effort = np.array([[0.0, 4.0, 0.0, 0.0]]), np.array([[4.0, 0.0, 0.0, 0.0]])
+    scores = RolloutScores(returns, np.ones((1, 4), int), smoothness, np.zeros((1, 4)), effort)
     assert scores.fitness().tolist() == [4.5]
     assert scores.fitness(smoothness_weight=2.0).tolist() == [2.5]  # 1, 1, 5, 3
+    assert scores.fitness(effort_weight=1.0).tolist() == [3.5]
     assert scores.fitness(2.0, worst_share=0.5).tolist() == [1.0]
 
 

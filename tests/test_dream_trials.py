@@ -36,7 +36,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(config: EvolveConfig):
     with DreamTrials(replace(config, workers=1)) as alone, DreamTrials(replace(config, workers=2)) as shared:
         one, two = alone(population(alone), 3), shared(population(shared), 3)
         other = alone(population(alone), 4)
-    for name in ("returns", "lengths", "smoothness", "haste"):
+    for name in ("returns", "lengths", "smoothness", "haste", "effort"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert one.returns.shape == (5, 4) and len(np.unique(one.returns)) > 10
     assert not np.array_equal(one.returns, other.returns)
@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_vector_environment(config: EvolveConfig, tmp_pa
         wanted, got = EnvTrials(envs, config)(population(trials), 0), trials(population(trials), 0)
     envs.close()
     np.testing.assert_array_equal(got.lengths, wanted.lengths)
-    for name in ("returns", "smoothness", "haste"):
+    for name in ("returns", "smoothness", "haste", "effort"):
         np.testing.assert_allclose(getattr(got, name), getattr(wanted, name), atol=1e-2)
 
 

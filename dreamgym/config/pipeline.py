@@ -39,6 +39,8 @@ class PipelineConfig:
     """Generations between looks at the real validation tracks."""
     smoothness: float = 1.0
     """Penalty on changes of the action, per unit and frame; see ``dreamgym evolve``."""
+    effort: float = 0.1
+    """Penalty on a frame at full lock; see ``dreamgym evolve``."""
     from_zero: bool = False
     """Evolve each round's controller from zero instead of from the round before."""
     line_share: float = 0.5

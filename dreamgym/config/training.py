@@ -159,6 +159,9 @@ class EvolveConfig:
     max_episode_steps: int = 1000
     smoothness: float = 0.0
     """Penalty on the mean absolute change of the action from one frame to the next, per unit and frame."""
+    effort: float = 0.0
+    """Penalty on a frame at full lock; half the lock costs a quarter of it. A driver that steers from stop to stop has
+    nothing left for a bend that it enters too fast."""
     pace_limit: float = float("inf")
     """Points of progress a frame, averaged over half a second; what is gained beyond it does not count."""
     action_noise: float = 0.0

@@ -128,7 +128,7 @@ def evolve(
         if entry is None:
             started = time.monotonic()
             scores = trials(candidates, generation)
-            fitness = scores.fitness(config.smoothness, config.worst_share)
+            fitness = scores.fitness(config.smoothness, config.effort, config.worst_share)
             entry = {"generation": generation, "fitness": fitness.tolist(), "sigma": evolution.sigma}
             entry |= {"return_mean": float(scores.returns.mean()), "seconds": time.monotonic() - started}
             evolution.tell(fitness)

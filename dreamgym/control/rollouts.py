@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from dreamgym.config import EvolveConfig
 from dreamgym.control.linear import LinearController, squash
-from dreamgym.real.world import CAR_RACING
+from dreamgym.real.world import CAR_RACING, STEERING
 
 __all__ = ["EnvTrials", "Pace", "RolloutScores", "Trials", "real_scores", "rollout", "rollout_seeds"]
 
@@ -39,15 +40,27 @@ class RolloutScores:
     """Sum over steps of the mean absolute change of the action, (P, R)."""
     haste: NDArray[np.float64]
     """Points of progress gained faster than the pace limit, (P, R)."""
+    effort: NDArray[np.float64]
+    """Sum over steps of the squared steering, (P, R)."""
 
-    def fitness(self, smoothness_weight: float = 0.0, worst_share: float = 1.0) -> NDArray[np.float64]:
-        """Mean return less haste and the penalty on changes of the action, (P,).
+    @classmethod
+    def join(cls, parts: Sequence[RolloutScores], axis: int) -> RolloutScores:
+        """Scores of more candidates (axis 0) or of more rollouts of the same ones (axis 1)."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=axis) for name in names))
+
+    def fitness(
+        self, smoothness_weight: float = 0.0, effort_weight: float = 0.0, worst_share: float = 1.0
+    ) -> NDArray[np.float64]:
+        """Mean return less haste and the penalties on changes of the action and on steering, (P,).
 
         Args:
-            smoothness_weight: penalty per unit and frame.
+            smoothness_weight: penalty per unit of change and frame.
+            effort_weight: penalty on a frame at full lock; half the lock costs a quarter of it.
             worst_share: the mean is over this share of each candidate's rollouts, its worst ones.
         """
-        worst_first = np.sort(self.returns - self.haste - smoothness_weight * self.smoothness, axis=1)
+        penalties = self.haste + smoothness_weight * self.smoothness + effort_weight * self.effort
+        worst_first = np.sort(self.returns - penalties, axis=1)
         count = max(1, round(worst_share * worst_first.shape[1]))
         fitness: NDArray[np.float64] = worst_first[:, :count].mean(axis=1)
         return fitness
@@ -132,7 +145,7 @@ def rollout(
     weights = np.ascontiguousarray(candidates[:, :-3].reshape(population, 3, -1).swapaxes(1, 2))  # (P, obs, 3)
     bias = candidates[:, None, -3:]  # (P, 1, 3)
     running = np.ones(count, bool)
-    returns, smoothness, haste = np.zeros(count), np.zeros(count), np.zeros(count)
+    returns, smoothness, haste, effort = (np.zeros(count) for _ in range(4))
     pace = Pace(pace_limit)
     lengths = np.zeros(count, np.int64)
     previous: NDArray[np.float32] | None = None
@@ -145,11 +158,16 @@ def rollout(
         observations, rewards, terminated, truncated, _ = envs.step(actions)
         returns += running * rewards
         haste += running * pace.excess(rewards)
+        effort += running * np.square(actions[:, STEERING])
         lengths += running
         running &= ~(terminated | truncated)
     shape = (population, count // population)
     return RolloutScores(
-        returns.reshape(shape), lengths.reshape(shape), smoothness.reshape(shape), haste.reshape(shape)
+        returns.reshape(shape),
+        lengths.reshape(shape),
+        smoothness.reshape(shape),
+        haste.reshape(shape),
+        effort.reshape(shape),
     )
 
 
@@ -180,9 +198,4 @@ def real_scores(
             parts.append(rollout(envs, observations, controller.parameters[None]))
         finally:
             envs.close()
-    return RolloutScores(
-        returns=np.concatenate([part.returns for part in parts], axis=1),
-        lengths=np.concatenate([part.lengths for part in parts], axis=1),
-        smoothness=np.concatenate([part.smoothness for part in parts], axis=1),
-        haste=np.concatenate([part.haste for part in parts], axis=1),
-    )
+    return RolloutScores.join(parts, axis=1)

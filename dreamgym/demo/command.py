@@ -117,6 +117,7 @@ def _evolve(config: DemoConfig) -> tuple[LinearController, float, int]:
         rollouts=8,
         max_episode_steps=500,
         smoothness=1.0,
+        effort=0.1,
         subspace=COMPONENTS,
         pace_limit=1.2,
         precision=_precision(),

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from dreamgym.real.preprocess import PREPROCESS_VERSION
 
-__all__ = ["CAR_RACING", "MOTION_SIZE", "World", "make_real", "motion", "recorded_versions"]
+__all__ = ["CAR_RACING", "MOTION_SIZE", "STEERING", "World", "make_real", "motion", "recorded_versions"]
 
 MOTION_SIZE: Final = 4
 """Numbers that :func:`motion` gives: speed forward (in 50 units/s), speed to the right (in 10 units/s), yaw rate (in
 rad/s) and angle of the front wheels (in 0.4 rad)."""
+
+STEERING: Final = 0
+"""Which of the action's numbers turns the wheel."""
 
 
 @dataclass(frozen=True)
