@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from toy_envs import COUNT, DREAM, VecEnvFactory
 
 from dreamgym.control.linear import LinearController
 from dreamgym.memory.mdn_rnn import MDNRNN
@@ -74,6 +76,15 @@ def toy_world_model(make_world_model: ModelFactory) -> WorldModel:
 
 
 @pytest.fixture(scope="session")
+def steady_world_model(make_world_model: ModelFactory) -> WorldModel:
+    """The toy, with dreams that do not end of themselves. Shared."""
+    world_model = make_world_model()
+    with torch.no_grad():
+        world_model.memory.termination_head.bias.fill_(-40.0)
+    return world_model
+
+
+@pytest.fixture(scope="session")
 def full_size_world_model(make_world_model: ModelFactory) -> WorldModel:
     """An untrained world model of the paper's sizes: 32 latents, 256 hidden units, 5 mixtures. Shared."""
     return make_world_model(latent_size=32, hidden_size=256, mixtures=5, lap_units=280.0)
@@ -93,6 +104,15 @@ def full_size_bundle(full_size_world_model: WorldModel, tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("bundle") / "full"
     full_size_world_model.save(folder)
     return folder
+
+
+@pytest.fixture
+def dream_venv(toy_world_model: WorldModel) -> VecEnvFactory:
+    """Makes Stable-Baselines3's kind of vector environment, of dreams of at most five steps."""
+    pytest.importorskip("stable_baselines3")
+    from dreamgym.wrappers import SB3VecEnv
+
+    return partial(SB3VecEnv, DREAM, num_envs=COUNT, world_model=toy_world_model, max_episode_steps=5)
 
 
 @pytest.fixture

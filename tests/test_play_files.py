@@ -7,12 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from dreamgym.config import CollectConfig, PlayConfig, claim_folder
 from dreamgym.episodes import episode_paths, read_episode
@@ -30,15 +28,6 @@ from dreamgym.seeds import COLLECTION_SEEDS, TEST_SEEDS
 from dreamgym.world_model import WorldModel
 
 AHEAD = np.array([0.1, 0.3, 0.0], np.float32)
-
-
-@pytest.fixture(scope="module")
-def steady_world_model(make_world_model: Callable[..., WorldModel]) -> WorldModel:
-    """The toy, with dreams that do not end of themselves."""
-    world_model = make_world_model()
-    with torch.no_grad():
-        world_model.memory.termination_head.bias.fill_(-40.0)
-    return world_model
 
 
 def saving_session(world_model: WorldModel, folder: Path, **arguments: object) -> Session:

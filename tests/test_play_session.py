@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-import torch
 
 from dreamgym.play.commands import TEMPERATURES, heat, obey
 from dreamgym.play.drivers import choose, drivers
@@ -18,15 +17,6 @@ from dreamgym.world_model import WorldModel
 AHEAD = np.array([0.1, 0.3, 0.0], np.float32)
 STILL = np.zeros(3, np.float32)
 SessionFactory = Callable[..., Session]
-
-
-@pytest.fixture(scope="module")
-def steady_world_model(make_world_model: Callable[..., WorldModel]) -> WorldModel:
-    """The toy, with dreams that do not end of themselves."""
-    world_model = make_world_model()
-    with torch.no_grad():
-        world_model.memory.termination_head.bias.fill_(-40.0)
-    return world_model
 
 
 @pytest.fixture

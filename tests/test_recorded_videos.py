@@ -12,14 +12,13 @@ import pytest
 from fake_racing import FakeRacing
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import FrameStackObservation, RecordVideo, RescaleAction
+from toy_envs import DREAM
 
 from dreamgym.world_model import WorldModel
 from dreamgym.wrappers import LatentObservation
 
 pytest.importorskip("moviepy")
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
-
-DREAM = "dreamgym:DreamCarRacing-v0"
 
 
 def frames_of(folder: Path, height: int, width: int) -> int:

@@ -15,14 +15,12 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers import RecordEpisodeStatistics, RescaleAction
+from toy_envs import GAS, REAL
 
 from dreamgym.errors import ActionError, ConfigError, ResetNeededError
 from dreamgym.world_model import MODELS_VARIABLE, WorldModel
 from dreamgym.wrappers import LatentObservation, VectorLatentObservation
 from dreamgym.wrappers.real_env import LatentCarRacingEnv
-
-REAL = "dreamgym:LatentCarRacing-v0"
-GAS = np.array([0.1, 0.7, 0.0], np.float32)
 
 
 def rollout(env: gym.Env[Any, Any], seed: int = 1, steps: int = 4) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import RescaleAction
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
+from toy_envs import COUNT, DREAM, GAS_FOR_ALL, VecEnvFactory
 
 from dreamgym.errors import ActionError, ConfigError
 from dreamgym.world_model import WorldModel
@@ -25,18 +25,6 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from dreamgym.wrappers import SB3VecEnv
-
-DREAM, REAL = "dreamgym:DreamCarRacing-v0", "dreamgym:LatentCarRacing-v0"
-COUNT = 3
-GAS = np.tile(np.array([0.1, 0.7, 0.0], np.float32), (COUNT, 1))
-
-Make = Callable[..., SB3VecEnv]
-
-
-@pytest.fixture
-def dream(toy_world_model: WorldModel) -> Make:
-    """Dreams of at most five steps."""
-    return partial(SB3VecEnv, DREAM, num_envs=COUNT, world_model=toy_world_model, max_episode_steps=5)
 
 
 def fakes(**kwargs: Any) -> SyncVectorEnv:
@@ -76,8 +64,8 @@ def test_terminated_episodes_are_not_truncated() -> None:
     venv = SB3VecEnv(fakes(length=2))
     assert venv.num_envs == COUNT
     venv.reset()
-    assert not any(info["TimeLimit.truncated"] for info in venv.step(GAS)[3])
-    _, _, dones, infos = venv.step(GAS)
+    assert not any(info["TimeLimit.truncated"] for info in venv.step(GAS_FOR_ALL)[3])
+    _, _, dones, infos = venv.step(GAS_FOR_ALL)
     assert dones.all()
     for info in infos:
         assert info["TimeLimit.truncated"] is False
@@ -86,17 +74,17 @@ def test_terminated_episodes_are_not_truncated() -> None:
     assert [info["left"] for info in venv.reset_infos] == [2] * COUNT
 
 
-def test_truncated_episodes_say_so(dream: Make) -> None:
-    venv = dream(max_episode_steps=1)
+def test_truncated_episodes_say_so(dream_venv: VecEnvFactory) -> None:
+    venv = dream_venv(max_episode_steps=1)
     venv.reset()
-    infos = venv.step(GAS)[3]
+    infos = venv.step(GAS_FOR_ALL)[3]
     for info in infos:
         assert info["TimeLimit.truncated"] is not info.get("lap_finished", None) is None
         assert venv.observation_space.contains(info["terminal_observation"])
 
 
-def test_what_is_handed_out_are_copies(dream: Make) -> None:
-    venvs = [dream(), dream()]
+def test_what_is_handed_out_are_copies(dream_venv: VecEnvFactory) -> None:
+    venvs = [dream_venv(), dream_venv()]
     for venv in venvs:
         venv.seed(1)
     handed = [venvs[0].reset()]
@@ -112,20 +100,20 @@ def test_what_is_handed_out_are_copies(dream: Make) -> None:
         handed = [observations, rewards, dones, *(i["terminal_observation"] for i in infos if len(i) > 4), actions]
 
 
-def test_floats_outside_the_space_are_clipped_and_nan_is_not(dream: Make) -> None:
-    venv, other = dream(), dream()
+def test_floats_outside_the_space_are_clipped_and_nan_is_not(dream_venv: VecEnvFactory) -> None:
+    venv, other = dream_venv(), dream_venv()
     for each in (venv, other):
         each.seed(1)
         each.reset()
-    wild = GAS * 9 - 3
+    wild = GAS_FOR_ALL * 9 - 3
     low, high = venv.action_space.low, venv.action_space.high
     assert np.array_equal(venv.step(wild)[0], other.step(np.clip(wild, low, high))[0])
     with pytest.raises(ActionError):
         venv.step(np.full((COUNT, 3), np.nan, np.float32))
 
 
-def test_rescaled_actions_are_those_of_rescale_action(toy_world_model: WorldModel, dream: Make) -> None:
-    venv = dream(rescale_actions=True)
+def test_rescaled_actions_are_those_of_rescale_action(toy_world_model: WorldModel, dream_venv: VecEnvFactory) -> None:
+    venv = dream_venv(rescale_actions=True)
     assert venv.action_space == Box(-1.0, 1.0, (3,), np.float32)
     single = RescaleAction(gym.make(DREAM, world_model=toy_world_model), -1, 1)  # type: ignore[arg-type]
     assert single.action_space == venv.action_space
@@ -142,17 +130,17 @@ def test_rescaled_actions_are_those_of_rescale_action(toy_world_model: WorldMode
     assert executed == [[-1, 0, 0], [0, 0.5, 0.5], [1, 1, 1]]
 
 
-def test_discrete_actions(dream: Make) -> None:
-    venv = dream(continuous=False)
+def test_discrete_actions(dream_venv: VecEnvFactory) -> None:
+    venv = dream_venv(continuous=False)
     assert venv.action_space.n == 5
     venv.reset()
     venv.step(np.array([0, 3, 4]))
     with pytest.raises(ConfigError, match="rescale_actions expected a bounded Box"):
-        dream(continuous=False, rescale_actions=True)
+        dream_venv(continuous=False, rescale_actions=True)
 
 
-def test_seeds_and_options_hold_for_one_reset(dream: Make) -> None:
-    venv = dream()
+def test_seeds_and_options_hold_for_one_reset(dream_venv: VecEnvFactory) -> None:
+    venv = dream_venv()
     assert venv.seed(4) == [4, 5, 6]
     venv.set_options({"temperature": 1.5})
     first = venv.reset()
@@ -167,8 +155,8 @@ def test_seeds_and_options_hold_for_one_reset(dream: Make) -> None:
         venv.reset()
 
 
-def test_attributes_of_a_native_vector_environment(dream: Make) -> None:
-    venv = dream()
+def test_attributes_of_a_native_vector_environment(dream_venv: VecEnvFactory) -> None:
+    venv = dream_venv()
     assert venv.get_attr("obs_type", indices=1) == ["features"]
     assert venv.get_attr("action_space") == [venv.action_space] * COUNT
     venv.set_attr("temperature", 1.25)
@@ -184,15 +172,15 @@ def test_attributes_of_a_native_vector_environment(dream: Make) -> None:
             ask()
 
 
-def test_methods_and_wrappers(dream: Make, toy_world_model: WorldModel) -> None:
-    venv = dream(render_mode="rgb_array")
+def test_methods_and_wrappers(dream_venv: VecEnvFactory, toy_world_model: WorldModel) -> None:
+    venv = dream_venv(render_mode="rgb_array")
     venv.reset()
     assert [picture.shape for picture in venv.env_method("render")] == [(560, 640, 3)] * COUNT
     assert len(venv.env_method("get_state")) == COUNT
     with pytest.raises(ConfigError, match="expected indices=None"):
         venv.env_method("render", indices=0)
     assert venv.env_is_wrapped(RecordEpisodeStatistics) == [False] * COUNT
-    around = SB3VecEnv(RecordEpisodeStatistics(dream().env))
+    around = SB3VecEnv(RecordEpisodeStatistics(dream_venv().env))
     assert around.env_is_wrapped(RecordEpisodeStatistics, indices=[0]) == [True]
     around.set_attr("temperature", 2.0)
     assert around.get_attr("temperature") == [2.0] * COUNT
@@ -207,15 +195,15 @@ def test_environments_inside_are_reached() -> None:
     assert len(venv.env_method("_frame")) == COUNT
 
 
-def test_pictures(dream: Make) -> None:
-    venv = dream(render_mode="rgb_array")
+def test_pictures(dream_venv: VecEnvFactory) -> None:
+    venv = dream_venv(render_mode="rgb_array")
     venv.reset()
     assert venv.render_mode == "rgb_array"
     assert venv.metadata["render_fps"] == 50
     pictures = venv.get_images()
     assert [picture.shape for picture in pictures] == [(560, 640, 3)] * COUNT
     assert venv.render().shape == (2 * 560, 2 * 640, 3)
-    blind = dream()
+    blind = dream_venv()
     blind.reset()
     with pytest.warns(UserWarning, match="rgb_array"):
         assert blind.get_images() == [None] * COUNT

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import gymnasium as gym
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 from fake_racing import random_actions
 from gymnasium.wrappers import RescaleAction
+from toy_envs import COUNT, DREAM, GAS_FOR_ALL, REAL, VecEnvFactory
 
 from dreamgym.world_model import WorldModel
 
@@ -23,21 +22,9 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNorma
 
 from dreamgym.wrappers import SB3VecEnv
 
-DREAM, REAL = "dreamgym:DreamCarRacing-v0", "dreamgym:LatentCarRacing-v0"
-COUNT = 3
-GAS = np.tile(np.array([0.1, 0.7, 0.0], np.float32), (COUNT, 1))
 
-Make = Callable[..., SB3VecEnv]
-
-
-@pytest.fixture
-def dream(toy_world_model: WorldModel) -> Make:
-    """Dreams of at most five steps."""
-    return partial(SB3VecEnv, DREAM, num_envs=COUNT, world_model=toy_world_model, max_episode_steps=5)
-
-
-def test_stable_baselines_wrappers_work_on_top(dream: Make) -> None:
-    venv = VecNormalize(VecFrameStack(VecMonitor(dream()), 2))
+def test_stable_baselines_wrappers_work_on_top(dream_venv: VecEnvFactory) -> None:
+    venv = VecNormalize(VecFrameStack(VecMonitor(dream_venv()), 2))
     assert venv.reset().shape == (COUNT, 40)
     episodes = []
     for actions in random_actions(12, COUNT):
@@ -60,12 +47,12 @@ def test_stable_baselines_checker(toy_world_model: WorldModel, env_id: str) -> N
 
 
 def test_a_policy_of_the_dream_runs_unchanged_in_reality(
-    dream: Make, toy_world_model: WorldModel, tmp_path: Path
+    dream_venv: VecEnvFactory, toy_world_model: WorldModel, tmp_path: Path
 ) -> None:
-    model = PPO("MlpPolicy", VecMonitor(dream()), n_steps=8, batch_size=8, n_epochs=1, device="cpu", seed=0)
+    model = PPO("MlpPolicy", VecMonitor(dream_venv()), n_steps=8, batch_size=8, n_epochs=1, device="cpu", seed=0)
     model.learn(2 * 8 * COUNT)
     assert model.ep_info_buffer
-    mean, _ = evaluate_policy(model, VecMonitor(dream()), n_eval_episodes=4)
+    mean, _ = evaluate_policy(model, VecMonitor(dream_venv()), n_eval_episodes=4)
     assert np.isfinite(mean)
     model.save(tmp_path / "policy.zip")
     real = gym.make(REAL, world_model=toy_world_model)
@@ -78,8 +65,10 @@ def test_a_policy_of_the_dream_runs_unchanged_in_reality(
     real.close()
 
 
-def test_a_rescaled_policy_runs_in_rescaled_reality(dream: Make, toy_world_model: WorldModel, tmp_path: Path) -> None:
-    venv = VecMonitor(dream(rescale_actions=True))
+def test_a_rescaled_policy_runs_in_rescaled_reality(
+    dream_venv: VecEnvFactory, toy_world_model: WorldModel, tmp_path: Path
+) -> None:
+    venv = VecMonitor(dream_venv(rescale_actions=True))
     model = SAC("MlpPolicy", venv, learning_starts=6, buffer_size=100, batch_size=4, device="cpu", seed=0)
     model.learn(5 * COUNT)
     model.save(tmp_path / "policy.zip")
@@ -90,8 +79,8 @@ def test_a_rescaled_policy_runs_in_rescaled_reality(dream: Make, toy_world_model
     real.close()
 
 
-def test_pictures_are_images_to_stable_baselines(dream: Make) -> None:
-    model = PPO("CnnPolicy", dream(obs_type="rgb"), n_steps=2, batch_size=6, n_epochs=1, device="cpu")
+def test_pictures_are_images_to_stable_baselines(dream_venv: VecEnvFactory) -> None:
+    model = PPO("CnnPolicy", dream_venv(obs_type="rgb"), n_steps=2, batch_size=6, n_epochs=1, device="cpu")
     assert model.observation_space.shape == (3, 64, 64)
     model.learn(2 * COUNT)
 
@@ -100,8 +89,8 @@ def test_reality_as_a_vec_env(toy_world_model: WorldModel) -> None:
     venv = SB3VecEnv(REAL, num_envs=2, world_model=toy_world_model, max_episode_steps=2, exact_drawing=True)
     venv.seed(1)
     assert venv.reset().shape == (2, 20)
-    venv.step(GAS[:2])
-    _, _, dones, infos = venv.step(GAS[:2])
+    venv.step(GAS_FOR_ALL[:2])
+    _, _, dones, infos = venv.step(GAS_FOR_ALL[:2])
     assert dones.all()
     assert all(info["TimeLimit.truncated"] for info in infos)
     assert len(venv.get_attr("track")) == 2
