@@ -7,11 +7,13 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from toy_envs import COUNT, DREAM, VecEnvFactory
+from toy_envs import COUNT, DREAM, DreamFactory, VecEnvFactory
 
 from dreamgym.control.linear import LinearController
 from dreamgym.memory.mdn_rnn import MDNRNN
@@ -104,6 +106,21 @@ def full_size_bundle(full_size_world_model: WorldModel, tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("bundle") / "full"
     full_size_world_model.save(folder)
     return folder
+
+
+@pytest.fixture
+def make_dream(toy_world_model: WorldModel) -> Iterator[DreamFactory]:
+    """Makes single dreams of the toy world model, closed, and closed again, at the end of the test."""
+    made = []
+
+    def make(**options: Any) -> gym.Env[Any, Any]:
+        made.append(gym.make(DREAM, world_model=toy_world_model, **options))
+        return made[-1]
+
+    yield make
+    for env in made:
+        env.close()
+        env.close()
 
 
 @pytest.fixture

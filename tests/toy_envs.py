@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
+
+from dreamgym.dream.env import DreamCarRacingEnv
 
 if TYPE_CHECKING:
     from dreamgym.wrappers import SB3VecEnv
@@ -20,4 +23,10 @@ GAS = np.array([0.1, 0.7, 0.0], np.float32)
 
 GAS_FOR_ALL = np.tile(GAS, (COUNT, 1))
 
+DreamFactory = Callable[..., gym.Env[Any, Any]]
 VecEnvFactory = Callable[..., "SB3VecEnv"]
+
+
+def unwrapped(env: gym.Env[Any, Any]) -> DreamCarRacingEnv:
+    assert isinstance(env.unwrapped, DreamCarRacingEnv)
+    return env.unwrapped
