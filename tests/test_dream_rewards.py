@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from dream_cores import started
 from torch import Tensor
 
 from dreamgym.dream.core import DreamCore
@@ -27,12 +28,6 @@ def with_heads(
             memory.termination_head.weight.zero_()
             memory.termination_head.bias.fill_(torch.logit(torch.tensor(termination)).clamp(-90, 90))
     return WorldModel(model.vision, memory, model.starts, None, {**model.card, **card})
-
-
-def started(model: WorldModel, count: int, **options: object) -> DreamCore:
-    core = DreamCore(model, count, **options)  # type: ignore[arg-type]
-    core.reset(seeds=torch.arange(count))
-    return core
 
 
 def idle(count: int) -> Tensor:
