@@ -71,15 +71,16 @@ def run(options: Options) -> report.Results:
     anchors: list[list[Figure]] = []
     with reality.shipped_case(seconds) as shipped:
         fixed = [shipped, *machine.roof_cases(seconds)]
+        beside = machine.Roof(seconds / 5)
         for name in options.only or SUITES:
             suite = SUITES[name]
             started = time.monotonic()
             with suite.cases(seconds, options.quick) as cases:
-                figures = alternate([*fixed, *cases], 1 if options.quick else suite.rounds)
+                figures = alternate([*fixed, *cases], 1 if options.quick else suite.rounds, beside)
             anchors.append(figures[: len(fixed)])
             taken[name] = figures[len(fixed) :]
             _show(suite.title, taken[name], time.monotonic() - started)
-    missing = {**reality.missing(), **learning.missing()}
+    missing = {**reality.missing(), **learning.missing(), **footprint.missing()}
     return report.Results(about, taken, list(_pooled(anchors)), missing)
 
 
@@ -94,7 +95,9 @@ def _show(title: str, figures: Sequence[Figure], seconds: float) -> None:
     for figure in figures:
         batch = "" if figure.case.batch is None else f", batch {figure.case.batch}"
         spread = " – ".join(map(report.number, (figure.low, figure.high)))
-        print(f"  {figure.case.name}{batch}: {report.number(figure.median)} ({spread}) {figure.case.unit}", flush=True)
+        share = "" if figure.share_of_roof is None else f", {figure.share_of_roof:.0%} of the roof"
+        value = f"{report.number(figure.median)} ({spread}) {figure.case.unit}"
+        print(f"  {figure.case.name}{batch}: {value}{share}", flush=True)
 
 
 def write(options: Options, results: report.Results) -> None:

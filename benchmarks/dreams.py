@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
 
+from benchmarks.flop import decode_flop, step_flop
 from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, rate
 from dreamgym.dream.core import DreamCore
 from dreamgym.dream.kernel import PRECISIONS
-from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.registration import DREAM_ID
 from dreamgym.world_model import WorldModel
 
-__all__ = ["core_cases", "single_cases", "step_flop", "vector_cases"]
+__all__ = ["core_cases", "single_cases", "vector_cases"]
 
 _ID = f"dreamgym:{DREAM_ID}"
 _UNIT = "env-steps/s"
@@ -28,9 +28,10 @@ _BATCHES = (1, 4, 16, 64, 256, 512, 1024, 4096, 16384)
 _QUICK_BATCHES = (1, 64, 512)
 
 
-def step_flop(memory: MDNRNN) -> float:
-    """Floating-point operations of one environment's step in the products: each weight times and plus."""
-    return 2.0 * sum(parameter.numel() for parameter in memory.parameters())
+def _flop(obs_type: str) -> float:
+    world_model = WorldModel.load()
+    picture = decode_flop(world_model.vision) if obs_type == "rgb" else 0.0
+    return step_flop(world_model.memory) + picture
 
 
 def dreaming(env: gym.Env[Any, Any]) -> Callable[[], int]:
@@ -51,7 +52,6 @@ def dreaming(env: gym.Env[Any, Any]) -> Callable[[], int]:
 @contextlib.contextmanager
 def single_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
     """``gym.make``, one environment, by observation and mode."""
-    flop = step_flop(WorldModel.load().memory)
     options: dict[str, dict[str, Any]] = {
         "features": {},
         "features, fast=True": {"fast": True},
@@ -67,7 +67,7 @@ def single_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
                 _UNIT,
                 rate(dreaming(env), seconds),
                 threads=threads,
-                flop=flop,
+                flop=_flop(options[name].get("obs_type", "features")),
                 precision=options[name].get("precision", "float32"),
             )
             for name, env in envs.items()
@@ -112,7 +112,6 @@ def _case(precision: str, threads: int, batch: int, measure: Callable[[], float]
 @contextlib.contextmanager
 def vector_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
     """``gym.make_vec`` and its NumPy interface, resets of ended episodes included."""
-    flop = step_flop(WorldModel.load().memory)
     kinds = [("features", precision) for precision in PRECISIONS]
     kinds += [("latent", precision) for precision in PRECISIONS] + [("rgb", "float32")]
     cases, envs = [], []
@@ -127,6 +126,7 @@ def vector_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
             envs.append(made)
             work = _vector_work(made)
             measure, kind = rate(work, seconds), f"{obs_type}, "
+            flop = _flop(obs_type)
             counts = available_threads() if obs_type == "features" else available_threads()[-1:]
             cases += [_case(precision, threads, batch, measure, flop, kind) for threads in counts]
             if obs_type == "rgb" and batch > 1024:  # many seconds a step

@@ -7,55 +7,85 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-from benchmarks.measuring import Case
+from benchmarks import resident
+from benchmarks.measuring import Case, Shared
+from benchmarks.resident import Resident
 
-__all__ = ["footprint_cases"]
+__all__ = ["footprint_cases", "missing", "resident_with"]
 
 _BEGIN = "import json, time; started = time.perf_counter()\n"
 _TORCH = "import torch; started = time.perf_counter()\n"
 _TIME = "\nprint(json.dumps(time.perf_counter() - started))"
-_PEAK = (
-    "\nimport resource, sys; peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss"
-    "\nprint(json.dumps(peak / (2**20 if sys.platform == 'darwin' else 2**10)))"  # bytes there, KiB elsewhere
+_SINGLE = (
+    "import gymnasium as gym\n"
+    "env = gym.make('dreamgym:DreamCarRacing-v0'); env.reset(seed=1); env.step(env.action_space.sample())"
 )
-_SINGLE = "env = gym.make('dreamgym:DreamCarRacing-v0'); env.reset(seed=1); env.step(env.action_space.sample())"
-_VECTOR = (
-    "envs = gym.make_vec('dreamgym:DreamCarRacing-v0', num_envs={}); envs.reset(seed=1); "
-    "envs.step(envs.action_space.sample())"
-)
-_GYM = "import gymnasium as gym\n"
-_ROWS = 16384
+_MEBIBYTE = 2**20
 
 
 @contextlib.contextmanager
 def footprint_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
-    """Seconds, MiB at the peak, and bytes an environment of the vector environment's features."""
-    peaks = {rows: _run(_BEGIN + _GYM + _VECTOR.format(rows) + _PEAK) for rows in (1, _ROWS)}
-
-    def bytes_each() -> float:
-        return (peaks[_ROWS]() - peaks[1]()) * 2**20 / (_ROWS - 1)
-
+    """Seconds, MiB, and bytes an environment: the slope between two sizes of the vector environment of features."""
     cases = [
-        Case("import dreamgym", "s", _run(_BEGIN + "import dreamgym" + _TIME)),
-        Case("import torch", "s", _run(_BEGIN + "import torch" + _TIME)),
+        Case("import dreamgym", "s", _timed(_BEGIN + "import dreamgym" + _TIME)),
+        Case("import torch", "s", _timed(_BEGIN + "import torch" + _TIME)),
         Case(
             "import gymnasium, gym.make, reset and first step, once torch is imported",
             "s",
-            _run(_BEGIN + _TORCH + _GYM + _SINGLE + _TIME),
+            _timed(_BEGIN + _TORCH + _SINGLE + _TIME),
         ),
-        Case("peak memory of a process with one environment", "MiB", _run(_BEGIN + _GYM + _SINGLE + _PEAK)),
-        Case(f"peak memory of a process with {_ROWS:,} environments", "MiB", peaks[_ROWS]),
-        Case("memory of each further environment of a batch", "bytes", bytes_each),
     ]
-    yield cases[:3] if quick or sys.platform == "win32" else cases
+    if resident.source() is not None:
+        cases += _memory_cases((1, 16, 256) if quick else (1, 1024, 16384))
+    yield cases
 
 
-def _run(code: str) -> Callable[[], float]:
-    """What a fresh process prints."""
+def missing() -> dict[str, str]:
+    """What is not measured here, and why."""
+    return {} if resident.source() else {"Memory": "this system says neither VmRSS nor ru_maxrss"}
 
-    def measure() -> float:
-        printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        return float(json.loads(printed.splitlines()[-1]))
 
-    return measure
+def _memory_cases(sizes: tuple[int, int, int]) -> list[Case]:
+    one, few, many = sizes
+    taken = Shared(lambda turn: {size: resident_with(size) for size in sizes})
+
+    def at(size: int, moment: str) -> Callable[[], float]:
+        return taken.reader(lambda memory: getattr(memory[size], moment) / _MEBIBYTE)
+
+    def each(moment: str) -> Callable[[], float]:
+        def slope(memory: dict[int, Resident]) -> float:
+            return float(getattr(memory[many], moment) - getattr(memory[few], moment)) / (many - few)
+
+        return taken.reader(slope)
+
+    now, peak = resident.source(), resident.peak_source()
+    further = f"memory of each further environment, from {few:,} to {many:,}"
+    named = [
+        (f"memory with dreamgym and torch imported ({now})", "MiB", at(one, "imported")),
+        (f"memory with one environment, after 20 steps ({now})", "MiB", at(one, "stepped")),
+        (f"memory with {many:,} environments, made ({now})", "MiB", at(many, "made")),
+        (f"memory with {many:,} environments, after 20 steps ({now})", "MiB", at(many, "stepped")),
+        (f"peak memory with {many:,} environments ({peak})", "MiB", at(many, "peak")),
+        (f"{further}, made ({now})", "bytes", each("made")),
+        (f"{further}, after 20 steps ({now})", "bytes", each("stepped")),
+    ]
+    return [Case(name, unit, measure, warm_up=False) for name, unit, measure in named]
+
+
+def resident_with(num_envs: int) -> Resident:
+    """The memory of a fresh process with that many environments."""
+    return Resident(**_printed(["-m", resident.__name__, str(num_envs)]))
+
+
+def _timed(code: str) -> Callable[[], float]:
+    """The number that a fresh process prints."""
+    return lambda: float(_printed(["-c", code]))
+
+
+def _printed(arguments: list[str]) -> Any:
+    root = Path(__file__).parents[1]
+    finished = subprocess.run([sys.executable, *arguments], cwd=root, capture_output=True, text=True, check=True)
+    return json.loads(finished.stdout.splitlines()[-1])

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from benchmarks.flop import decode_flop, encode_flop, step_flop
 from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, rate
 from dreamgym.config import EvolveConfig, MemoryConfig, VisionConfig
@@ -20,26 +21,18 @@ from dreamgym.control.evolution import Evolution
 from dreamgym.dream_trials import DreamTrials
 from dreamgym.encoder import LatentEncoder
 from dreamgym.memory import train as memory_training
+from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.sequences import SequenceSampler
 from dreamgym.registration import DREAM_ID
+from dreamgym.training import autocast
 from dreamgym.vision import train as vision_training
 from dreamgym.vision.encode import LatentEpisode
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import WorldModel
 
-__all__ = ["encode_flop", "encoding_cases", "learning_cases", "missing", "training_cases"]
+__all__ = ["encoding_cases", "learning_cases", "missing", "training_cases"]
 
 _CPU = torch.device("cpu")
-
-
-def encode_flop(vision: VAE) -> float:
-    """Floating-point operations of the products in encoding one frame."""
-    total, size = 0, 64
-    for layer in vision.encoder:
-        if isinstance(layer, torch.nn.Conv2d):
-            size = (size - layer.kernel_size[0]) // layer.stride[0] + 1
-            total += layer.weight.numel() * size * size
-    return 2.0 * (total + vision.mean.weight.numel() + vision.log_variance.weight.numel())
 
 
 @contextlib.contextmanager
@@ -82,11 +75,24 @@ def _encoder_step(encoder: LatentEncoder, frames: Any) -> int:
 def training_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
     """Training steps of V and M as ``dreamgym train`` makes them, on made-up data, batches drawn and prepared."""
     threads = available_threads()[-1]
-    cases = [
-        Case("V, batches of 128 frames", "frames/s", rate(_vision_step(), 4 * seconds), threads=threads),
-        Case("M, batches of 64 x 96", "transitions/s", rate(_memory_step(), 4 * seconds), threads=threads),
+    with autocast(_CPU):
+        precision = "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
+    vision = 3 * (encode_flop(VAE()) + decode_flop(VAE()))  # forward, and backward to inputs and to weights
+    memory = 3 * step_flop(MDNRNN())
+    yield [
+        Case(
+            "V, batches of 128 frames", "frames/s", rate(_vision_step(), 4 * seconds), None, threads, vision, precision
+        ),
+        Case(
+            "M, batches of 64 x 96",
+            "transitions/s",
+            rate(_memory_step(), 4 * seconds),
+            None,
+            threads,
+            memory,
+            precision,
+        ),
     ]
-    yield cases
 
 
 def _vision_step() -> Callable[[], int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from benchmarks.measuring import Case, rate
 from dreamgym.dream.kernel import PRECISIONS
 from dreamgym.products import Packed
 
-__all__ = ["available_threads", "describe", "roof_cases", "roof_name"]
+__all__ = ["Roof", "available_threads", "describe", "roof_cases", "roof_name"]
 
 _SIZE = 1024
 
@@ -64,30 +66,40 @@ def roof_name(precision: str) -> str:
 
 def roof_cases(seconds: float) -> list[Case]:
     """The peak of matrix products of 1,024 by 1,024, the better of torch's and oneDNN's, GFLOP/s."""
+    roof = Roof(seconds / 2)
     return [
-        Case(roof_name(precision), "GFLOP/s", _peak(precision, seconds / 2), threads=threads)
+        Case(roof_name(precision), "GFLOP/s", functools.partial(roof, precision), threads=threads, precision=precision)
         for precision in PRECISIONS
         for threads in available_threads()
     ]
 
 
-def _peak(precision: str, seconds: float) -> Any:
-    left, right = (torch.randn(_SIZE, _SIZE).to(PRECISIONS[precision]) for _ in range(2))
-    product = Packed(right)
-    gigaflop = 2e-9 * _SIZE**3
+class Roof:
+    """That peak at a moment, on as many threads as torch is set to.
+
+    Args:
+        seconds: how long each library is measured.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._libraries = {precision: _products(dtype, seconds) for precision, dtype in PRECISIONS.items()}
+
+    @torch.no_grad()
+    def __call__(self, precision: str) -> float:
+        """GFLOP/s."""
+        return 2e-9 * _SIZE**3 * max(products_per_second() for products_per_second in self._libraries[precision])
+
+
+def _products(dtype: torch.dtype, seconds: float) -> list[Callable[[], float]]:
+    left, right = (torch.randn(_SIZE, _SIZE).to(dtype) for _ in range(2))
+    packed = Packed(right)
 
     def by_torch() -> int:
         torch.mm(left, right)
         return 1
 
     def by_onednn() -> int:
-        product(left)
+        packed(left)
         return 1
 
-    measurements = [rate(work, seconds) for work in (by_torch, by_onednn)]
-
-    @torch.no_grad()
-    def measure() -> float:
-        return gigaflop * max(each() for each in measurements)
-
-    return measure
+    return [rate(by_torch, seconds), rate(by_onednn, seconds)]

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 
-__all__ = ["Case", "Figure", "alternate", "rate", "torch_threads"]
+__all__ = ["Case", "Figure", "Shared", "alternate", "rate", "torch_threads"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Figure:
     case: Case
     values: tuple[float, ...]
     """One a round."""
+    roofs: tuple[float, ...] = ()
+    """GFLOP/s that the machine's products reached right after each of them; none where the roof means nothing."""
 
     @property
     def median(self) -> float:
@@ -55,6 +60,42 @@ class Figure:
     def high(self) -> float:
         """The highest."""
         return max(self.values)
+
+    @property
+    def share_of_roof(self) -> float | None:
+        """How much of the roof's arithmetic the case's products amount to, in [0, 1]: the median of the rounds' shares.
+
+        Round by round, since the machine's clock varies by more than the shares do. None without a roof.
+        """
+        if not self.roofs:
+            return None
+        shares = (1e-9 * self.case.flop * value / roof for value, roof in zip(self.values, self.roofs, strict=True))
+        return statistics.median(shares)
+
+
+class Shared(Generic[T]):
+    """A measurement of many figures at once: taken once a round, and each case of the round reads its own.
+
+    Args:
+        take: the measurement, from the number of the round.
+    """
+
+    def __init__(self, take: Callable[[int], T]) -> None:
+        self._take = take
+        self._taken: list[T] = []
+
+    def reader(self, read: Callable[[T], float]) -> Callable[[], float]:
+        """A case's measurement; the case must not be warmed up, lest it be a round ahead of the others."""
+        turn = -1
+
+        def measure() -> float:
+            nonlocal turn
+            turn += 1
+            if len(self._taken) == turn:
+                self._taken.append(self._take(turn))
+            return read(self._taken[turn])
+
+        return measure
 
 
 @contextmanager
@@ -90,20 +131,24 @@ def rate(
     return measure
 
 
-def alternate(cases: Sequence[Case], rounds: int) -> list[Figure]:
+def alternate(cases: Sequence[Case], rounds: int, roof: Callable[[str], float] | None = None) -> list[Figure]:
     """Measure every case once, then every case again, and so on, so that a slow minute falls on all of them.
 
     Args:
         cases: in order.
         rounds: measurements of each, those to warm up not counted.
+        roof: GFLOP/s of products in a precision, measured after each case that has ``flop``, on as many threads.
     """
     values: list[list[float]] = [[] for _ in cases]
+    roofs: list[list[float]] = [[] for _ in cases]
     for turn in range(-1, rounds):
-        for case, taken in zip(cases, values, strict=True):
+        for case, taken, beside in zip(cases, values, roofs, strict=True):
             if turn < 0 and not case.warm_up:
                 continue
             with torch_threads(case.threads):
                 value = case.measure()
+                if turn >= 0 and roof is not None and case.flop:
+                    beside.append(roof(case.precision))
             if turn >= 0:
                 taken.append(value)
-    return [Figure(case, tuple(taken)) for case, taken in zip(cases, values, strict=True)]
+    return [Figure(case, tuple(taken), tuple(beside)) for case, taken, beside in zip(cases, values, roofs, strict=True)]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+import operator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from benchmarks.machine import available_threads
-from benchmarks.measuring import Case
+from benchmarks.measuring import Case, Shared
 from dreamgym.control.linear import LinearController, squash
 from dreamgym.dream.core import DreamCore
 from dreamgym.dream.kernel import PRECISIONS
@@ -83,27 +85,13 @@ def precision_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
     cases = []
     for precision in PRECISIONS:
         core = DreamCore(world_model, 64 if quick else 1024, precision=precision, max_episode_steps=steps)
-        runs = _Runs(lambda seed, core=core: gather(core, controller, seed, steps))  # type: ignore[misc]
+        runs = Shared(functools.partial(_drive, core, controller, steps))
         for name in Statistics._fields:
             title = f"{name.replace('_', ' ')}, {precision}"
             threads = available_threads()[-1]
-            cases.append(Case(title, "", runs.reader(name), threads=threads, warm_up=False))
+            cases.append(Case(title, "", runs.reader(operator.attrgetter(name)), threads=threads, warm_up=False))
     yield cases
 
 
-class _Runs:
-    """Runs once a round, and lets each case of the round read its statistic of it."""
-
-    def __init__(self, run: Callable[[int], Statistics]) -> None:
-        self._run = run
-        self._taken: list[Statistics] = []
-        self._read: dict[str, int] = {}
-
-    def reader(self, name: str) -> Callable[[], float]:
-        def read() -> float:
-            turn = self._read[name] = self._read.get(name, 0) + 1
-            while len(self._taken) < turn:
-                self._taken.append(self._run(100_000 * len(self._taken)))
-            return float(getattr(self._taken[turn - 1], name))
-
-        return read
+def _drive(core: DreamCore, controller: LinearController, steps: int, turn: int) -> Statistics:
+    return gather(core, controller, 100_000 * turn, steps)

@@ -9,7 +9,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, rate
 from dreamgym.encoder import LatentEncoder
 from dreamgym.real.world import make_real
@@ -31,13 +33,16 @@ def driving(env: gym.Env[Any, Any]) -> Callable[[], int]:
         nonlocal frame
         for _ in range(10):
             frame += 1
-            action = np.array([0.3 * np.sin(0.1 * frame), 0.2, 0.0], np.float32)
-            *_, terminated, truncated, _ = env.step(action)
+            *_, terminated, truncated, _ = env.step(_action(frame))
             if terminated or truncated:
                 env.reset()
         return 10
 
     return work
+
+
+def _action(frame: int) -> NDArray[np.float32]:
+    return np.array([0.3 * np.sin(0.1 * frame), 0.2, 0.0], np.float32)
 
 
 @contextlib.contextmanager
@@ -59,8 +64,8 @@ def real_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
         Case("our exact drawing in LatentObservation", _UNIT, rate(driving(seen), seconds)),
         Case("LatentObservation's part of a step", "ms", _encoding(seconds)),
     ]
-    if (pool := _envpool()) is not None:
-        cases.append(Case("EnvPool's CarRacing, one environment (another picture)", _UNIT, rate(pool, seconds)))
+    if not missing():
+        cases += _pool_cases(seconds)
     try:
         yield cases
     finally:
@@ -70,7 +75,11 @@ def real_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
 
 def missing() -> dict[str, str]:
     """What is not measured here, and why."""
-    return {} if _importable("envpool") else {"EnvPool's CarRacing": "envpool is not installed"}
+    try:
+        importlib.import_module("envpool")
+    except ImportError as error:
+        return {"EnvPool's CarRacing": f"import envpool: {error}"}
+    return {}
 
 
 def _encoding(seconds: float) -> Callable[[], float]:
@@ -89,26 +98,30 @@ def _encoding(seconds: float) -> Callable[[], float]:
     return lambda: 1000.0 / steps_per_second()
 
 
-def _importable(name: str) -> bool:
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        return False
-    return True
-
-
-def _envpool() -> Callable[[], int] | None:
-    if not _importable("envpool"):
-        return None
+def _pool_cases(seconds: float) -> list[Case]:
+    """EnvPool's, an environment for each of its threads."""
     envpool = importlib.import_module("envpool")
     name = max(name for name in envpool.list_all_envs() if name.startswith("CarRacing"))  # the newest
-    envs = envpool.make_gymnasium(name, num_envs=1)
+    return [
+        Case(
+            f"EnvPool's {name}, {count} thread{'s' * (count > 1)} (another picture)",
+            _UNIT,
+            rate(_pool_driving(envpool.make_gymnasium(name, num_envs=count, num_threads=count, seed=1)), seconds),
+        )
+        for count in available_threads()
+    ]
+
+
+def _pool_driving(envs: Any) -> Callable[[], int]:
+    """The same drive in each; an ended episode is reset by the next step."""
     envs.reset()
-    action = np.array([[0.1, 0.2, 0.0]], np.float32)
+    count, frame = len(envs.all_env_ids), 0
 
     def work() -> int:
+        nonlocal frame
         for _ in range(10):
-            envs.step(action)  # resets by itself
-        return 10
+            frame += 1
+            envs.step(np.tile(_action(frame), (count, 1)))
+        return 10 * count
 
     return work

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import roof_name
 from benchmarks.measuring import Figure
 from benchmarks.reality import SHIPPED
 
@@ -35,22 +34,6 @@ class Results:
         """Steps a second of CarRacing-v3 as Gymnasium ships it."""
         return next(figure.median for figure in self.anchors if figure.case.name == SHIPPED)
 
-    def roof(self, figure: Figure) -> float | None:
-        """GFLOP/s that the machine's products reach at the figure's threads and precision; None where it says nothing.
-
-        A figure's own share of it is ``flop`` times its rate over this.
-        """
-        if not figure.case.flop:
-            return None
-        name = roof_name(figure.case.precision)
-        same = (each for each in self.anchors if each.case.name == name and each.case.threads == figure.case.threads)
-        return next((each.median for each in same), None)
-
-    def share_of_roof(self, figure: Figure) -> float | None:
-        """How much of the roof's arithmetic the figure's products amount to, in [0, 1]; None as in :meth:`roof`."""
-        roof = self.roof(figure)
-        return None if roof is None else figure.median * figure.case.flop / (1e9 * roof)
-
 
 def write_json(path: Path, results: Results) -> None:
     """Every value of every round, and the machine, atomically."""
@@ -61,7 +44,8 @@ def write_json(path: Path, results: Results) -> None:
             for field in dataclasses.fields(figure.case)
             if field.name not in ("measure", "warm_up")
         }
-        return {**case, "values": list(figure.values), "share_of_roof": results.share_of_roof(figure)}
+        beside = {"roofs_beside": list(figure.roofs), "share_of_roof": figure.share_of_roof} if figure.roofs else {}
+        return {**case, "values": list(figure.values), **beside}
 
     content = {
         "machine": dict(results.machine),
@@ -125,12 +109,8 @@ def _table(figures: Sequence[Figure], results: Results) -> str:
     for figure in figures:
         case = figure.case
         ratio = f"{number(figure.median / results.real_rate)}" if case.unit == "env-steps/s" else ""
-        share = results.share_of_roof(figure)
         threads = f", {case.threads} threads" if case.unit == "GFLOP/s" and case.threads > 1 else ""
-        lines.append(
-            f"| {case.name}{threads} | {_spread(figure)} {case.unit} | {ratio} | "
-            f"{'' if share is None else f'{100 * share:.0f} %'} |"
-        )
+        lines.append(f"| {case.name}{threads} | {_spread(figure)} {case.unit} | {ratio} | {_share(figure)} |")
     return "\n".join(lines)
 
 
@@ -138,14 +118,22 @@ def _pivot(figures: Sequence[Figure]) -> str:
     """Batch sizes down, curves across."""
     names = list(dict.fromkeys(figure.case.name for figure in figures))
     batches = sorted({figure.case.batch or 0 for figure in figures})
-    cells = {(figure.case.batch, figure.case.name): _spread(figure) for figure in figures}
-    lines = [f"Unit: {figures[0].case.unit}.", "", f"| batch | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    cells = {
+        (figure.case.batch, figure.case.name): ", ".join(filter(None, (_spread(figure), _share(figure))))
+        for figure in figures
+    }
+    unit = f"Unit: {figures[0].case.unit}; after the range, the share of the roof measured right after."
+    lines = [unit, "", f"| batch | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {batch:,} | {' | '.join(cells.get((batch, name), '') for name in names)} |" for batch in batches]
     return "\n".join(lines)
 
 
 def _spread(figure: Figure) -> str:
     return f"{number(figure.median)} ({number(figure.low)} – {number(figure.high)})"
+
+
+def _share(figure: Figure) -> str:
+    return "" if figure.share_of_roof is None else f"{100 * figure.share_of_roof:.0f} %"
 
 
 def number(value: float) -> str:
