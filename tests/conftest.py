@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -98,6 +99,12 @@ def toy_bundle(toy_world_model: WorldModel, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("bundle") / "toy"
     toy_world_model.save(folder)
     return folder
+
+
+@pytest.fixture
+def copied_bundle(toy_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny world model's bundle, to damage or save over."""
+    return Path(shutil.copytree(toy_bundle, tmp_path / "bundle"))
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +12,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from toy_envs import DREAM, assert_same, make_dreams
 
-from dreamgym.dream.vector_env import DreamCarRacingVectorEnv
-from dreamgym.errors import ActionError, ConfigError, DivergedError, ResetNeededError, TemperatureError
+from dreamgym.errors import ActionError, ConfigError, DivergedError, ResetNeededError
 from dreamgym.world_model import WorldModel
 
-ID = "dreamgym:DreamCarRacing-v0"
 MODES = list(AutoresetMode)
 
 
@@ -31,32 +29,6 @@ def short_world_model(make_world_model: Callable[..., WorldModel]) -> WorldModel
     return model
 
 
-def make(model: WorldModel, num_envs: int = 5, **options: Any) -> DreamCarRacingVectorEnv:
-    envs = gym.make_vec(ID, num_envs=num_envs, world_model=model, **options)
-    assert isinstance(envs, DreamCarRacingVectorEnv)
-    return envs
-
-
-def assert_same(left: Any, right: Any) -> None:
-    """Equal in structure, type, dtype and every bit."""
-    assert type(left) is type(right)
-    if isinstance(left, dict):
-        assert left.keys() == right.keys()
-        for key in left:
-            assert_same(left[key], right[key])
-    elif isinstance(left, tuple):
-        assert len(left) == len(right)
-        for ours, theirs in zip(left, right, strict=True):
-            assert_same(ours, theirs)
-    elif isinstance(left, np.ndarray) and left.dtype == object:
-        assert_same(tuple(left), tuple(right))
-    elif isinstance(left, np.ndarray):
-        assert left.dtype == right.dtype
-        np.testing.assert_array_equal(left, right)
-    else:
-        assert left == right
-
-
 @pytest.mark.parametrize("continuous", [True, False])
 @pytest.mark.parametrize("obs_type", ["features", "latent", "rgb"])
 @pytest.mark.parametrize("mode", MODES)
@@ -64,8 +36,8 @@ def test_is_gymnasiums_sync_vector_env_of_single_ones(
     short_world_model: WorldModel, mode: AutoresetMode, obs_type: str, continuous: bool
 ) -> None:
     options = {"obs_type": obs_type, "temperature": (0.8, 1.2), "max_episode_steps": 5, "continuous": continuous}
-    ours: VectorEnv[Any, Any, Any] = make(short_world_model, autoreset_mode=mode, **options)
-    single = lambda: gym.make(ID, world_model=short_world_model, **options)  # noqa: E731
+    ours: VectorEnv[Any, Any, Any] = make_dreams(short_world_model, autoreset_mode=mode, **options)
+    single = lambda: gym.make(DREAM, world_model=short_world_model, **options)  # noqa: E731
     theirs = SyncVectorEnv([single] * 5, autoreset_mode=mode)
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
@@ -89,85 +61,8 @@ def test_is_gymnasiums_sync_vector_env_of_single_ones(
         assert min(ends.values()) > 0
 
 
-@pytest.mark.parametrize("mode", [*MODES, *[mode.value for mode in MODES]])
-def test_autoreset_mode_is_told(toy_world_model: WorldModel, mode: AutoresetMode | str) -> None:
-    envs = make(toy_world_model, autoreset_mode=mode)
-    assert envs.autoreset_mode is envs.metadata["autoreset_mode"] is AutoresetMode(mode)
-    assert DreamCarRacingVectorEnv.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
-    assert make(toy_world_model).autoreset_mode is AutoresetMode.NEXT_STEP
-
-
-@pytest.mark.parametrize("mode", ["next_step", None, 3])
-def test_wrong_autoreset_mode(toy_world_model: WorldModel, mode: Any) -> None:
-    with pytest.raises(ConfigError, match=r"NextStep.*SameStep.*Disabled"):
-        make(toy_world_model, autoreset_mode=mode)
-
-
-def test_seed_list_with_gaps_goes_on_where_there_is_none(toy_world_model: WorldModel) -> None:
-    envs = make(toy_world_model, 3)
-    first, _ = envs.reset(seed=[10, 11, 12])
-    mixed, _ = envs.reset(seed=[10, None, 12])
-    np.testing.assert_array_equal(mixed[[0, 2]], first[[0, 2]])
-    assert envs.core.episode.tolist() == [0, 1, 0]
-    fresh = make(toy_world_model, 3)
-    fresh.reset()
-    assert len(set(fresh.core.seed.tolist())) == 3
-    again, _ = envs.reset(seed=10)
-    np.testing.assert_array_equal(again, first)
-
-
-@pytest.mark.parametrize("seed", [[1, 2], [1, 2, 3, 4], [1, 2, -3]])
-def test_bad_seeds(toy_world_model: WorldModel, seed: Any) -> None:
-    with pytest.raises(ConfigError, match="3 seeds"):
-        make(toy_world_model, 3).reset(seed=seed)
-
-
-@pytest.mark.parametrize(
-    ("mask", "message"),
-    [
-        (np.zeros(3, bool), "at least one"),
-        (np.ones(4, bool), r"\(3,\).*\(4,\)"),
-        (np.ones(3, int), "int64"),
-        ([True, True, True], "list"),
-    ],
-)
-def test_bad_reset_mask_changes_nothing(toy_world_model: WorldModel, mask: Any, message: str) -> None:
-    envs, twin = make(toy_world_model, 3), make(toy_world_model, 3)
-    envs.reset(seed=0)
-    twin.reset(seed=0)
-    with pytest.raises(ConfigError, match=message):
-        envs.reset(seed=5, options={"reset_mask": mask})
-    actions = np.zeros((3, 3), np.float32)
-    np.testing.assert_array_equal(envs.step(actions)[0], twin.step(actions)[0])
-
-
-def test_reset_leaves_the_options_as_they_are(toy_world_model: WorldModel) -> None:
-    options = {"reset_mask": np.array([True, False, True]), "start": "anywhere", "temperature": [0.5, 0.6]}
-    envs = make(toy_world_model, 3)
-    envs.reset(seed=1)
-    kept = copy.deepcopy(options)
-    _, info = envs.reset(options=options)
-    assert_same(options, kept)
-    assert info["_progress"].tolist() == [True, False, True]
-    assert (info["temperature"] > 0.4).tolist() == [True, False, True]
-    assert envs.temperature[1] == 1.0
-
-
-def test_disabled_insists_on_a_reset(toy_world_model: WorldModel) -> None:
-    envs = make(toy_world_model, 3, autoreset_mode=AutoresetMode.DISABLED, max_episode_steps=2)
-    actions = np.zeros((3, 3), np.float32)
-    envs.reset(seed=0)
-    envs.step(actions)
-    envs.reset(options={"reset_mask": np.array([False, True, False])})
-    assert envs.step(actions)[3].tolist() == [True, False, True]
-    with pytest.raises(ResetNeededError, match=r"\[0, 2\]"):
-        envs.step(actions)
-    envs.reset(options={"reset_mask": np.array([True, False, True])})
-    assert envs.step(actions)[3].tolist() == [False, True, False]
-
-
 def test_results_are_copies(toy_world_model: WorldModel) -> None:
-    envs, twin = make(toy_world_model, 3), make(toy_world_model, 3)
+    envs, twin = make_dreams(toy_world_model, 3), make_dreams(toy_world_model, 3)
     observations, _ = envs.reset(seed=0)
     twin.reset(seed=0)
     actions = np.full((3, 3), 0.25, np.float32)
@@ -180,26 +75,6 @@ def test_results_are_copies(toy_world_model: WorldModel) -> None:
     twin.step(actions)
     twin.step(actions)
     assert_same(envs.step(actions), twin.step(actions))
-
-
-def test_temperatures_of_each_environment(toy_world_model: WorldModel) -> None:
-    envs = make(toy_world_model, 2)
-    envs.reset(seed=0)
-    envs.temperature = np.array([0.5, 2.0])
-    assert envs.temperature.tolist() == [0.5, 2.0]
-    envs.reset()
-    assert envs.step(np.zeros((2, 3), np.float32))[4]["temperature"].tolist() == [0.5, 2.0]
-    envs.temperature = (3.0, 4.0)  # a range, though there are two environments
-    envs.reset()
-    assert (envs.temperature >= 3.0).all()
-    envs.temperature = 1.5
-    assert envs.temperature.tolist() == [1.5, 1.5]
-    for bad in (np.array([1.0, -1.0]), np.array([1.0, np.nan]), 0.0):
-        with pytest.raises(TemperatureError):
-            envs.temperature = bad
-    with pytest.raises(ConfigError, match="2 temperatures"):
-        envs.temperature = np.ones(3)
-    assert envs.temperature.tolist() == [1.5, 1.5]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +90,7 @@ def test_temperatures_of_each_environment(toy_world_model: WorldModel) -> None:
     ],
 )
 def test_bad_actions_change_nothing(toy_world_model: WorldModel, continuous: bool, actions: Any) -> None:
-    envs, twin = (make(toy_world_model, 3, continuous=continuous) for _ in range(2))
+    envs, twin = (make_dreams(toy_world_model, 3, continuous=continuous) for _ in range(2))
     envs.reset(seed=0)
     twin.reset(seed=0)
     with pytest.raises(ActionError, match="expected"):
@@ -224,17 +99,8 @@ def test_bad_actions_change_nothing(toy_world_model: WorldModel, continuous: boo
     assert_same(envs.step(good), twin.step(good))
 
 
-def test_the_action_of_a_row_that_begins_counts_for_nothing(toy_world_model: WorldModel) -> None:
-    envs, twin = (make(toy_world_model, 2, max_episode_steps=1) for _ in range(2))
-    good, ignored = np.zeros((2, 3), np.float32), np.full((2, 3), np.nan)
-    for each in (envs, twin):
-        each.reset(seed=0)
-        each.step(good)
-    assert_same(envs.step(ignored), twin.step(good))
-
-
 def test_step_before_reset(toy_world_model: WorldModel) -> None:
-    envs = make(toy_world_model, 2, render_mode="rgb_array")
+    envs = make_dreams(toy_world_model, 2, render_mode="rgb_array")
     with pytest.raises(ResetNeededError):
         envs.step(np.zeros((2, 3), np.float32))
     with pytest.raises(ResetNeededError):
@@ -243,7 +109,7 @@ def test_step_before_reset(toy_world_model: WorldModel) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_diverged_row_is_named_and_the_others_go_on(toy_world_model: WorldModel, mode: AutoresetMode) -> None:
-    envs, twin = (make(toy_world_model, 4, autoreset_mode=mode, max_episode_steps=4) for _ in range(2))
+    envs, twin = (make_dreams(toy_world_model, 4, autoreset_mode=mode, max_episode_steps=4) for _ in range(2))
     actions = np.full((4, 3), 0.5, np.float32)
     for each in (envs, twin):
         each.reset(seed=0)
@@ -260,14 +126,14 @@ def test_a_diverged_row_is_named_and_the_others_go_on(toy_world_model: WorldMode
 
 
 def test_saved_state_replays_exactly(short_world_model: WorldModel) -> None:
-    envs = make(short_world_model, 4, max_episode_steps=9)
+    envs = make_dreams(short_world_model, 4, max_episode_steps=9)
     envs.reset(seed=3)
     actions = np.full((4, 3), 0.5, np.float32)
     for _ in range(9):
         envs.step(actions)
     saved = envs.get_state()
     futures = []
-    for target in (envs, envs, make(short_world_model, 4, max_episode_steps=9)):
+    for target in (envs, envs, make_dreams(short_world_model, 4, max_episode_steps=9)):
         target.set_state(saved)
         futures.append(tuple(target.step(actions) for _ in range(50)))
     assert_same(futures[0], futures[1])
@@ -275,8 +141,8 @@ def test_saved_state_replays_exactly(short_world_model: WorldModel) -> None:
 
 
 def test_rendering(toy_world_model: WorldModel) -> None:
-    envs = make(toy_world_model, 3, render_mode="rgb_array")
-    single = gym.make(ID, world_model=toy_world_model, render_mode="rgb_array")
+    envs = make_dreams(toy_world_model, 3, render_mode="rgb_array")
+    single = gym.make(DREAM, world_model=toy_world_model, render_mode="rgb_array")
     envs.reset(seed=4)
     single.reset(seed=5)
     frames = envs.render()
@@ -284,8 +150,8 @@ def test_rendering(toy_world_model: WorldModel) -> None:
     assert [frame.shape for frame in frames] == [(560, 640, 3)] * 3
     np.testing.assert_array_equal(frames[1], single.render())
     with pytest.raises(ConfigError, match="human"):
-        make(toy_world_model, render_mode="human")
-    silent = make(toy_world_model, 1)
+        make_dreams(toy_world_model, render_mode="human")
+    silent = make_dreams(toy_world_model, 1)
     silent.reset()
     with pytest.warns(UserWarning, match="render_mode"):
         assert silent.render() is None
@@ -293,7 +159,7 @@ def test_rendering(toy_world_model: WorldModel) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_under_gymnasiums_vector_wrappers(short_world_model: WorldModel, mode: AutoresetMode) -> None:
-    envs: Any = make(short_world_model, 4, autoreset_mode=mode, max_episode_steps=5)
+    envs: Any = make_dreams(short_world_model, 4, autoreset_mode=mode, max_episode_steps=5)
     envs = gym.wrappers.vector.NormalizeReward(gym.wrappers.vector.RecordEpisodeStatistics(envs))
     envs.reset(seed=0)
     lengths: list[int] = []
@@ -312,7 +178,7 @@ def test_under_gymnasiums_vector_wrappers(short_world_model: WorldModel, mode: A
 
 
 def test_closing_twice_and_spec(toy_bundle: Path) -> None:
-    envs = gym.make_vec(ID, num_envs=2, world_model=str(toy_bundle), temperature=(0.5, 1.0))
+    envs = gym.make_vec(DREAM, num_envs=2, world_model=str(toy_bundle), temperature=(0.5, 1.0))
     assert envs.spec is not None
     first, _ = envs.reset(seed=0)
     again = gym.make_vec(gym.envs.registration.EnvSpec.from_json(envs.spec.to_json()))
@@ -323,12 +189,12 @@ def test_closing_twice_and_spec(toy_bundle: Path) -> None:
 
 
 def test_two_thousand_rows_equal_single_ones(toy_world_model: WorldModel) -> None:
-    envs = make(toy_world_model, 2000, temperature=(0.5, 2.0))
+    envs = make_dreams(toy_world_model, 2000, temperature=(0.5, 2.0))
     envs.reset(seed=100)
     actions = np.full((2000, 3), 0.3, np.float32)
     seen = [envs.step(actions)[0] for _ in range(3)]
     for row in (0, 255, 256, 1999):
-        single = gym.make(ID, world_model=toy_world_model, temperature=(0.5, 2.0))
+        single = gym.make(DREAM, world_model=toy_world_model, temperature=(0.5, 2.0))
         single.reset(seed=100 + row)
         for observations in seen:
             np.testing.assert_array_equal(single.step(actions[row])[0], observations[row])

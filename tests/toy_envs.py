@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 from dreamgym.dream.env import DreamCarRacingEnv
+from dreamgym.dream.vector_env import DreamCarRacingVectorEnv
+from dreamgym.world_model import WorldModel
 
 if TYPE_CHECKING:
     from dreamgym.wrappers import SB3VecEnv
@@ -30,3 +32,29 @@ VecEnvFactory = Callable[..., "SB3VecEnv"]
 def unwrapped(env: gym.Env[Any, Any]) -> DreamCarRacingEnv:
     assert isinstance(env.unwrapped, DreamCarRacingEnv)
     return env.unwrapped
+
+
+def make_dreams(model: WorldModel, num_envs: int = 5, **options: Any) -> DreamCarRacingVectorEnv:
+    envs = gym.make_vec(DREAM, num_envs=num_envs, world_model=model, **options)
+    assert isinstance(envs, DreamCarRacingVectorEnv)
+    return envs
+
+
+def assert_same(left: Any, right: Any) -> None:
+    """Equal in structure, type, dtype and every bit."""
+    assert type(left) is type(right)
+    if isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_same(left[key], right[key])
+    elif isinstance(left, tuple):
+        assert len(left) == len(right)
+        for ours, theirs in zip(left, right, strict=True):
+            assert_same(ours, theirs)
+    elif isinstance(left, np.ndarray) and left.dtype == object:
+        assert_same(tuple(left), tuple(right))
+    elif isinstance(left, np.ndarray):
+        assert left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right)
+    else:
+        assert left == right
