@@ -1,0 +1,48 @@
+"""Scores and episodes made by hand, and episodes that happen exactly as M says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from dreamgym.episodes import Episode
+from dreamgym.evaluate.scores import EpisodeScore
+from dreamgym.fidelity.drives import SeenEpisode
+from dreamgym.memory.mixture import sample_mixture
+from dreamgym.world_model import WorldModel
+
+
+def score(value: float, seed: int = 0, window: float = 100.0, lap: int | None = None) -> EpisodeScore:
+    return EpisodeScore(seed, value, lap or 1000, lap is not None, False, 0.5, 280.0, (value,), window)
+
+
+def make_episode(steps: int, seed: int = 0, **changes: Any) -> Episode:
+    rng = np.random.default_rng(seed)
+    fields = {
+        "frames": rng.integers(0, 256, (steps + 1, 64, 64, 3), dtype=np.uint8),
+        "actions": rng.uniform([-1, 0, 0], 1, (steps, 3)).astype(np.float32),
+        "rewards": np.where(rng.random(steps) < 0.3, 9.9, -0.1).astype(np.float32),  # of 100 tiles
+        "terminated": False,
+        "truncated": True,
+        "lap_finished": False,
+        "lap_units": 100,
+        "seed": seed,
+        "driver": "follower",
+    }
+    return Episode(**{**fields, **changes})
+
+
+def seen_by(world: WorldModel, steps: int, seed: int = 0) -> SeenEpisode:
+    """An episode that happens exactly as M says, latents and all."""
+    episode = make_episode(steps, seed)
+    generator = torch.Generator().manual_seed(seed)
+    actions = torch.from_numpy(episode.actions)
+    state, z, latents = world.memory.initial_state(1), world.starts.z[:1], [world.starts.z[:1]]
+    for action in actions:
+        state = world.memory.step(z, action[None], state)
+        uniform, normal = torch.rand(z.shape, generator=generator), torch.randn(z.shape, generator=generator)
+        z = sample_mixture(world.memory.predict(state.h).mixture, torch.ones(1, 1), uniform, normal)
+        latents.append(z)
+    return SeenEpisode(episode, torch.cat(latents), torch.cat(latents))

@@ -1,0 +1,119 @@
+"""Policies from files: a controller, a Stable-Baselines3 archive, and nobody's pickle untrusted."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dreamgym.control.linear import LinearController
+from dreamgym.errors import BundleError, BundleNotFoundError, ConfigError, ObservationError, UntrustedPickleError
+from dreamgym.evaluate import evaluate_dream, load_policy
+from dreamgym.evaluate.policies import SB3Policy
+from dreamgym.world_model import WorldModel
+
+
+def test_the_bundles_own_controller_or_a_file(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    assert load_policy(None, toy_world_model) is toy_world_model.controller
+    path = tmp_path / "c.safetensors"
+    LinearController.from_parameters(np.arange(63, dtype=np.float32)).save(path)
+    loaded = load_policy(path, toy_world_model)
+    assert isinstance(loaded, LinearController)
+    np.testing.assert_array_equal(loaded.parameters, np.arange(63))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(BundleError):
+        load_policy(path, toy_world_model)
+    with pytest.raises(BundleNotFoundError):
+        load_policy(tmp_path / "missing.zip", toy_world_model)
+    bare = WorldModel(toy_world_model.vision, toy_world_model.memory, toy_world_model.starts)
+    with pytest.raises(BundleNotFoundError, match="no controller"):
+        load_policy(None, bare)
+
+
+class Evil:
+    def __init__(self, sentinel: Path) -> None:
+        self.sentinel = sentinel
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.sentinel),)
+
+
+def test_a_pickle_is_not_read_untrusted(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    path = tmp_path / "evil.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data", "{}")
+    for name in ("evil.zip", "evil.safetensors", "evil"):
+        (tmp_path / name).write_bytes(path.read_bytes())
+        with pytest.raises((UntrustedPickleError, BundleError)):
+            load_policy(tmp_path / name, toy_world_model)
+    with pytest.raises(UntrustedPickleError, match="trust-pickle"):
+        load_policy(path, toy_world_model)
+
+
+def saved_ppo(path: Path, size: int, low: float, name: str = "PPO") -> Any:
+    """An untrained SB3 model for observations of ``size`` numbers and actions from ``low``."""
+    import gymnasium as gym
+    from gymnasium.spaces import Box
+
+    library = importlib.import_module("stable_baselines3" if name == "PPO" else "sb3_contrib")
+
+    class Env(gym.Env[Any, Any]):
+        observation_space = Box(-10, 10, (size,), np.float32)
+        action_space = Box(np.array([-1, low, low], np.float32), np.ones(3, np.float32))
+
+    policy = "MlpPolicy" if name == "PPO" else "MlpLstmPolicy"
+    kwargs = {"net_arch": [8]} | ({} if name == "PPO" else {"lstm_hidden_size": 4})
+    model = getattr(library, name)(policy, Env(), n_steps=8, batch_size=8, device="cpu", seed=0, policy_kwargs=kwargs)
+    with torch.no_grad():
+        model.policy.action_net.weight.mul_(300.0)  # untrained, it hardly acts
+    model.save(path)
+    return model
+
+
+@pytest.mark.parametrize(("size", "low"), [(20, 0.0), (20, -1.0), (8, 0.0)])
+def test_an_sb3_archive_drives(toy_world_model: WorldModel, tmp_path: Path, size: int, low: float) -> None:
+    pytest.importorskip("stable_baselines3")
+    model = saved_ppo(tmp_path / "ppo.zip", size, low)
+    with pytest.warns(UserWarning, match="unpickling"):
+        policy = load_policy(tmp_path / "ppo.zip", toy_world_model, trust_pickle=True)
+    assert isinstance(policy, SB3Policy)
+    seen = np.random.default_rng(0).normal(size=(6, 20)).astype(np.float32)
+    wanted = model.predict(seen[:, :size], deterministic=True)[0]
+    if low == -1.0:
+        wanted[:, 1:] = (wanted[:, 1:] + 1) / 2
+    policy.reset(range(6))
+    np.testing.assert_allclose(policy(seen), wanted, atol=1e-6)
+    assert wanted.std() > 0.1
+    (result,) = evaluate_dream(policy, [1], world_model=toy_world_model, max_episode_steps=5)
+    assert np.isfinite(result.score)
+
+
+def test_a_recurrent_sb3_policy_remembers_within_an_episode(tmp_path: Path) -> None:
+    pytest.importorskip("sb3_contrib")
+    saved_ppo(tmp_path / "lstm.zip", 20, 0.0, "RecurrentPPO")
+    policy = SB3Policy(tmp_path / "lstm.zip")
+    seen = np.random.default_rng(0).normal(size=(2, 20)).astype(np.float32)
+    policy.reset([0, 1])
+    first, second = policy(seen), policy(seen)
+    assert not np.array_equal(first, second)
+    policy.reset([0, 1])
+    np.testing.assert_array_equal(first, policy(seen))
+
+
+def test_an_sb3_archive_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("stable_baselines3")
+    saved_ppo(tmp_path / "small.zip", 5, 0.0)
+    with pytest.raises(ObservationError, match="trained on 5"):
+        SB3Policy(tmp_path / "small.zip")(np.zeros((1, 20), np.float32))
+    saved_ppo(tmp_path / "odd.zip", 20, -0.5)
+    with pytest.raises(ConfigError, match="RescaleAction"):
+        SB3Policy(tmp_path / "odd.zip")
+    (tmp_path / "text.zip").write_text("no archive")
+    with pytest.raises(ConfigError, match=r"text\.zip"):
+        SB3Policy(tmp_path / "text.zip")

@@ -1,0 +1,78 @@
+"""The command as a whole: drives recorded once, a report with its plots, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dreamgym.config import FidelityConfig
+from dreamgym.errors import BundleNotFoundError, ConfigError, InstallationError, OutputFolderError
+from dreamgym.fidelity import bad_policies, measure, returns, run
+from dreamgym.fidelity.drives import StraightOn, encode, record_drives
+from dreamgym.world_model import WorldModel
+
+
+def test_drives_are_recorded_once_and_encoded(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    first = record_drives(tmp_path, {"straight_on": StraightOn}, [15_001], length=4)
+    made: list[Any] = []
+    again = record_drives(tmp_path, {"straight_on": lambda: made.append(1)}, [15_001], length=4)  # type: ignore[dict-item, func-returns-value]
+    assert made == []
+    np.testing.assert_array_equal(first[0].frames, again[0].frames)
+    assert (first[0].actions == [0, 1, 0]).all()
+    (seen,) = encode(toy_world_model, first, seed=0)
+    assert seen.z.shape == (5, 8)
+    assert not torch.equal(seen.z, seen.other_z)
+    torch.testing.assert_close(seen.z, encode(toy_world_model, first, seed=0)[0].z)
+    assert seen.left_world.tolist() == [0, 0, 0, 0]
+
+
+def test_the_whole_is_measured_and_written(
+    toy_bundle: Path, toy_world_model: WorldModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = WorldModel.load(toy_bundle)
+    assert world.controller is not None
+    policies = {"controller": world.controller, "still": bad_policies()["still"]}
+    out = tmp_path / "fidelity"
+    config = FidelityConfig(
+        out=out, world_model=toy_bundle, episodes=2, dream_episodes=3, temperatures=(0.7, 1.0), workers=1
+    )
+    report = measure(config, world, policies, bad=["still"], max_episode_steps=36, horizon=5)
+    assert [entry["temperature"] for entry in report["agreement"]] == [1.0, 0.7]
+    assert report["bad_policies"][0]["policy"] == "still"
+    assert report["open_loop"]["windows"] == 2
+    assert json.loads((out / "report.json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
+    page = (out / "report.md").read_text(encoding="utf-8")
+    assert f"{report['agreement'][0]['spearman']:.3f}" in page
+    assert "| still |" in page
+    for name in ("returns.png", "open_loop.png", "calibration.png"):
+        assert f"({name})" in page
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr(returns, "drive_tracks", None)  # nothing is left to drive
+    again = measure(config, world, policies, bad=["still"], max_episode_steps=36, horizon=5)
+    assert again["policies"] == report["policies"]
+    assert again["calibration"] == report["calibration"]
+
+
+def test_what_cannot_be_measured_is_refused(toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = WorldModel.load(toy_bundle)
+    world.controller = None
+    world.save(tmp_path / "bare")
+    with pytest.raises(BundleNotFoundError, match="controller"):
+        run(FidelityConfig(out=tmp_path / "out", world_model=tmp_path / "bare"))
+    for wrong in ({"episodes": 1}, {"episodes": 51}, {"dream_episodes": 1}):
+        with pytest.raises(ConfigError, match="expected"):
+            run(FidelityConfig(out=tmp_path / "out", world_model=toy_bundle, **wrong))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputFolderError):
+        run(FidelityConfig(out=tmp_path / "full", world_model=toy_bundle))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InstallationError, match="matplotlib"):
+        run(FidelityConfig(out=tmp_path / "out", world_model=toy_bundle))
+    assert not (tmp_path / "out").exists()
