@@ -48,6 +48,23 @@ def test_every_step_agrees_with_the_default_one(
     assert others <= 1
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-3, 1e3, 1e30])
+def test_temperatures_beyond_reason(toy_world_model: WorldModel, temperature: float) -> None:
+    """Where a logit is more than e can be raised to, and where hardly a latent is within its limit."""
+    ours, theirs = (
+        DreamCarRacingEnv(world_model=toy_world_model, temperature=temperature, obs_type="latent", fast=fast)
+        for fast in (True, False)
+    )
+    for env in (ours, theirs):
+        env.reset(seed=3)
+    for frame in range(50):
+        theirs.set_state(ours.get_state())
+        seen, expected = (env.step(action(frame))[0] for env in (ours, theirs))
+        assert np.allclose(seen, expected, atol=1e-5 if temperature < 1 else 1e-3, rtol=0)  # sigma has its root
+    assert (ours.core.clamped > 0) == (temperature > 1)
+    assert ours.core.clamped == theirs.core.clamped
+
+
 def rollout(env: DreamCarRacingEnv, frames: int) -> np.ndarray:
     return np.stack([env.step(action(frame))[0] for frame in range(frames)])
 

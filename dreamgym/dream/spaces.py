@@ -71,7 +71,7 @@ class ActionReader:
         wanted = (*batch, len(self._low))
         if given.shape != wanted or given.dtype.kind not in "fiu":
             raise ActionError(f"expected actions as float32 of shape {wanted}; got {given.dtype} of {given.shape}")
-        if given.dtype == np.float32 and np.array_equal(cut := self._cut(given, batch), given):  # the rule
+        if given.dtype == np.float32 and ((cut := self._cut(given, batch)) == given).all():  # the rule
             return torch.from_numpy(cut)
         # In float64, so that nothing outside rounds to the inside.
         cut = np.clip(given, self._low, self._high)
