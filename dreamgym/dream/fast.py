@@ -177,7 +177,7 @@ class FastStepper:
         """Draw from the mixture at the present temperature into ``z``, (Z,)."""
         coldness, warmth, large = self._tempers()
         weights, chosen = np.multiply(self._logits, coldness, self._weights), self._chosen
-        if np.dot(self._all_logits, self._all_logits) > large:  # hardly ever: exp might overflow
+        if np.dot(self._all_logits, self._all_logits) > large:  # at low temperatures: exp might overflow
             np.subtract(weights, np.maximum.reduce(weights, 0), weights)
         np.dot(self._sums, np.exp(weights, weights), self._cumulative)
         np.greater(self._below, np.multiply(self._total, uniform, z), self._within)
