@@ -28,6 +28,27 @@ def test_first_transposed_convolution_as_a_product_is_the_convolution():
     torch.testing.assert_close(model.decode_logits(z), expected)
 
 
+def test_decoder_in_training_is_its_layers_and_so_are_its_gradients():
+    model, z = VAE().double(), torch.randn(2, 32, dtype=torch.float64)
+    weights = [*model.expand.parameters(), *model.deconv1.parameters(), *model.decoder.parameters()]
+    hidden = F.conv_transpose2d(model.expand(z)[:, :, None, None], model.deconv1.weight, model.deconv1.bias, stride=2)
+    layers, products = model.decoder(hidden), model.decode_logits(z)
+    torch.testing.assert_close(products, layers)
+    slopes = torch.randn_like(layers)
+    wanted = torch.autograd.grad((layers * slopes).sum(), weights)
+    torch.testing.assert_close(torch.autograd.grad((products * slopes).sum(), weights), wanted)
+    with torch.no_grad():
+        torch.testing.assert_close(model.decode_logits(z), products)
+
+
+def test_decoder_in_training_stays_in_bfloat16_and_channels_last():
+    model, z = VAE().to(memory_format=torch.channels_last), torch.randn(2, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model.decode_logits(z)
+    assert logits.dtype is torch.bfloat16 and logits.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(logits.float(), model.decode_logits(z), atol=0.01, rtol=0.02)
+
+
 def test_encoder_and_decoder_shapes():
     images = torch.rand(2, 3, 64, 64)
     reconstruction, mean, log_variance = VAE()(images, torch.randn(2, 32))

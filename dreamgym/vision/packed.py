@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from dreamgym.errors import DivergedError
 from dreamgym.products import Packed
+from dreamgym.vision.doubling import corner_weight, patches, place
 from dreamgym.vision.vae import VAE
 
 __all__ = ["PackedConvolutions", "PackedDecoder", "require_finite"]
@@ -22,17 +23,19 @@ class PackedConvolutions:
 
     Args:
         layers: square convolutions without padding, each with a rectifier after it.
+        dtype: of what the products take and give, float32 or bfloat16; sums and biases are float32 in any case.
     """
 
-    def __init__(self, layers: nn.Sequential) -> None:
+    def __init__(self, layers: nn.Sequential, dtype: torch.dtype = torch.float32) -> None:
+        self._dtype = dtype
         self._sizes: list[tuple[int, int]] = []  # kernel and stride
         self._products: list[Packed] = []
         for layer in layers:
             if isinstance(layer, nn.Conv2d):
                 assert layer.bias is not None
-                weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1).contiguous()  # (outputs, k * k * inputs)
+                weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1).to(dtype)  # (outputs, k * k * inputs)
                 self._sizes.append((layer.kernel_size[0], layer.stride[0]))
-                self._products.append(Packed(weight, layer.bias.detach(), rectified=True))
+                self._products.append(Packed(weight.contiguous(), layer.bias.detach(), rectified=True))
 
     def __call__(self, images: Tensor) -> Tensor:
         """What ``layers(images).flatten(1)`` is.
@@ -41,31 +44,25 @@ class PackedConvolutions:
             images: float32 of shape (n, height, width, channels), contiguous.
 
         Returns:
-            (n, features).
+            (n, features), float32.
         """
-        hidden = images
+        hidden = images.to(self._dtype)
         for (kernel, stride), product in zip(self._sizes, self._products, strict=True):
             hidden = _over_patches(product, hidden, kernel, stride)
-        return hidden.permute(0, 3, 1, 2).flatten(1)
+        return hidden.permute(0, 3, 1, 2).flatten(1).float()
 
 
 def _over_patches(product: Packed, images: Tensor, kernel: int, stride: int) -> Tensor:
     """Each square patch multiplied, (n, side, side, channels) -> (n, across, across, outputs); both contiguous."""
-    count, side, _, channels = images.shape
+    count, side = images.shape[:2]
     across = (side - kernel) // stride + 1
-    frame, row, column, _ = images.stride()
-    shape = (count, across, across, kernel, kernel * channels)
-    patches = images.as_strided(shape, (frame, stride * row, stride * column, row, 1))
-    return product.alike(patches.reshape(count * across**2, -1)).view(count, across, across, -1)
+    return product.alike(patches(images, kernel, stride)).view(count, across, across, -1)
 
 
 class PackedDecoder:
     """V's decoder, without its sigmoid, up to rounding; each picture the same to the bit whatever others there are.
 
-    Of a transposed convolution of stride 2 and kernel 6, two neighbouring outputs of a row see the same three inputs,
-    by three taps each. So it is a plain convolution of kernel 3 over the padded input with four times the outputs, one
-    set for each corner of a square of two by two, which are then put in their places. A kernel of 5 has zeros for its
-    sixth taps, and the row and column that these would add are cut off.
+    Its transposed convolutions are plain ones of kernel 3, see :mod:`dreamgym.vision.doubling`.
 
     Args:
         vision: V; its weights are copied.
@@ -82,27 +79,21 @@ class PackedDecoder:
             self._side = first.kernel_size[0]  # of what it makes of one number a channel
             weight = first.weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()  # (side * side * outputs, inputs)
             self._first = Packed(weight, first.bias.repeat(self._side**2), rectified=True)
-            self._layers = [(_doubling(layer, layer is not layers[-1]), 6 - layer.kernel_size[0]) for layer in layers]
+            self._layers = [(_doubling(layer, layer is not layers[-1]), layer.kernel_size[0]) for layer in layers]
 
     def __call__(self, z: Tensor) -> Tensor:
         """Pixels before the sigmoid, (n, Z) -> (n, 64, 64, 3)."""
         hidden = self._first.alike(self._expand.alike(z)).view(len(z), self._side, self._side, -1)
-        for product, surplus in self._layers:
+        for product, kernel in self._layers:
             corners = _over_patches(product, F.pad(hidden, (0, 0, 2, 2, 2, 2)), 3, 1)
-            count, across = corners.shape[:2]
-            placed = corners.view(count, across, across, 2, 2, -1).transpose(2, 3).flatten(3, 4).flatten(1, 2)
-            hidden = placed[:, : 2 * across - surplus, : 2 * across - surplus]
+            hidden = place(corners, kernel)
         return hidden
 
 
 def _doubling(layer: nn.ConvTranspose2d, rectified: bool) -> Packed:
     """A transposed convolution of stride 2 as the product described in :class:`PackedDecoder`."""
     assert layer.bias is not None
-    inputs, outputs, kernel, _ = layer.weight.shape
-    taps = F.pad(layer.weight, (0, 6 - kernel, 0, 6 - kernel)).view(inputs, outputs, 3, 2, 3, 2)
-    # Output 2 p + a is the sum over j of input p - j times tap 2 j + a; a patch has its inputs in rising order.
-    weight = taps.flip(2, 4).permute(3, 5, 1, 2, 4, 0).reshape(4 * outputs, 9 * inputs)
-    return Packed(weight.contiguous(), layer.bias.repeat(4), rectified)
+    return Packed(corner_weight(layer.weight).flatten(1), layer.bias.repeat(4), rectified)
 
 
 def require_finite(vision: VAE) -> None:
