@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,20 @@ from torch.nn import functional as F
 from dreamgym.control.linear import LinearController
 from dreamgym.errors import ConfigError
 from dreamgym.memory.mdn_rnn import MDNRNN, State
-from dreamgym.real.world import recorded_versions
+from dreamgym.real.world import CAR_RACING, recorded_versions
 from dreamgym.training import load_weights
 from dreamgym.vision.encode import LatentEpisode, read_latents
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import LATENT_LIMIT, StartBank, WorldModel
 
-__all__ = ["assemble", "hard_moments", "start_bank"]
+__all__ = ["assemble", "start_bank"]
 
 BURN_IN = 200
 """Real frames, at most, that a context's hidden state is made from; fewer where the episode began later."""
 LEAST_BURN_IN = 30
 """Fewest: a context's hidden state holds speed and slip."""
+RECENT_FOLDERS = 3
+"""Hard contexts come from so many of the last folders: earlier controllers had other troubles."""
 
 
 @torch.no_grad()
@@ -35,29 +38,26 @@ def start_bank(
     *,
     at_line: int,
     anywhere: int,
+    hard: int,
     latent_noise: float,
     seed: int,
-    hard_share: float = 0.0,
-    stalled_share: float = 0.0,
     own_drives: list[LatentEpisode] | None = None,
 ) -> StartBank:
-    """Real start states: first frames of episodes, and contexts from within them.
+    """Real start states: first frames of episodes, contexts from within them, and hard contexts.
 
-    Hard contexts are moments of up to a second and a half before a drive went wrong. A dream that begins there has the
-    real corner ahead at the real speed, where one that begins at the line meets only corners of M's own invention.
-    Stalled contexts are moments after it went wrong: on the grass, or facing the wrong way. A controller that seldom
-    fails in the dream meets them nowhere else, and has to come back from them in reality.
+    A dream that begins in a hard context has the real bend ahead at the real speed, where one that begins at the line
+    meets bends of M's own invention alone: fewer, and at speeds that suit them. Contexts after a mishap, on the grass
+    or facing the wrong way, are for those that seldom fail in the dream and would never learn to come back.
 
     Args:
         memory: M, whose hidden states these are.
         episodes: to draw from, each frame equally likely.
         at_line: how many true starts.
         anywhere: how many contexts, each burnt in over the last ``BURN_IN`` real frames.
+        hard: how many hard contexts, where there are any.
         latent_noise: share of the posterior's noise in the latents.
         seed: decides the choice and the noise.
-        hard_share: share of the contexts that are hard ones, where there are any.
-        stalled_share: likewise of stalled ones.
-        own_drives: the controllers' own episodes, where both are looked for; ``episodes`` when None.
+        own_drives: the controllers' own episodes, where hard contexts are looked for; ``episodes`` when None.
     """
     rng = np.random.default_rng([seed, 11])
     long_enough = [episode for episode in episodes if len(episode) > LEAST_BURN_IN]
@@ -74,12 +74,7 @@ def start_bank(
     shares = np.array([len(episode) - LEAST_BURN_IN for episode in long_enough], float)
     chosen = rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum())
     moments = [(long_enough[index], int(rng.integers(LEAST_BURN_IN, len(long_enough[index])))) for index in chosen]
-    place = 0
-    for share, find in ((hard_share, hard_moments), (stalled_share, stalled_moments)):
-        found = [(episode, now) for episode in own_drives or long_enough for now in find(episode)]
-        for _ in range(round(share * anywhere) if found else 0):
-            moments[place] = found[rng.integers(len(found))]
-            place += 1
+    moments += hard_contexts(own_drives or long_enough, hard, rng)
     contexts, actions, progress = [], [], []
     for episode, now in moments:
         first = max(now - BURN_IN, 0)
@@ -88,12 +83,14 @@ def start_bank(
         progress.append(min(float(episode.progress[:now].sum()) / episode.lap_units, 1.0))
     state = _final_states(memory, [context[:-1] for context in contexts], actions)
     zeros = torch.zeros(at_line, memory.hidden_size)
+    index = torch.arange(at_line + len(moments))
     return StartBank(
         z=torch.cat([torch.stack(firsts), torch.stack([context[-1] for context in contexts])]),
         h=torch.cat([zeros, state.h]),
         c=torch.cat([zeros, state.c]),
         progress=torch.tensor([0.0] * at_line + progress),
-        at_line=torch.arange(at_line + anywhere) < at_line,
+        at_line=index < at_line,
+        hard=index >= at_line + anywhere,
     )
 
 
@@ -113,7 +110,25 @@ def _final_states(memory: MDNRNN, latents: list[Tensor], actions: list[Tensor]) 
     return state
 
 
-def hard_moments(episode: LatentEpisode) -> list[int]:
+def hard_contexts(
+    episodes: list[LatentEpisode], count: int, rng: np.random.Generator
+) -> list[tuple[LatentEpisode, int]]:
+    """Frames of each kind of difficulty, by its share, from as many episodes as possible; none where there are none."""
+    kinds: dict[Callable[[LatentEpisode], list[int]], float] = {
+        moments_before_mishaps: 0.4,
+        moments_before_sharp_bends: 0.45,
+        moments_after_mishaps: 0.15,
+    }
+    contexts = []
+    for find, share in kinds.items():
+        found = [(episode, moments) for episode in episodes if (moments := find(episode))]
+        for _ in range(round(share * count) if found else 0):
+            episode, moments = found[rng.integers(len(found))]
+            contexts.append((episode, moments[rng.integers(len(moments))]))
+    return contexts
+
+
+def moments_before_mishaps(episode: LatentEpisode) -> list[int]:
     """Frames at which a drive still makes progress that soon ends: 4 units or more in the last 30 frames, and at most
     3 in all from the 20th to the 80th frame ahead.
     """
@@ -125,7 +140,21 @@ def hard_moments(episode: LatentEpisode) -> list[int]:
     return found
 
 
-def stalled_moments(episode: LatentEpisode) -> list[int]:
+def moments_before_sharp_bends(episode: LatentEpisode) -> list[int]:
+    """Frames at more than 42 units/s, hardly sliding, with a turn of more than 2 radians in the second that begins 10
+    frames ahead; none where motion was not recorded.
+    """
+    if episode.motion is None:
+        return []
+    forward, sideways, yaw_rate, _ = episode.motion.astype(np.float64).T  # in 50 units/s, 10 units/s, rad/s
+    heading = np.concatenate([[0.0], np.cumsum(yaw_rate)]) / CAR_RACING.fps
+    now = np.arange(LEAST_BURN_IN, len(episode) - 60)
+    turning = np.abs(heading[now + 60] - heading[now + 10]) > 2.0
+    found: list[int] = now[turning & (forward[now] > 0.85) & (np.abs(sideways[now]) < 0.5)].tolist()
+    return found
+
+
+def moments_after_mishaps(episode: LatentEpisode) -> list[int]:
     """Frames from which a drive looks back on a second and a half without progress, and once had made some."""
     total = np.concatenate([[0.0], np.cumsum(episode.progress)])
     now = np.arange(LEAST_BURN_IN + 75, len(episode))
@@ -143,9 +172,8 @@ def assemble(
     temperature: float = 1.0,
     latent_noise: float = 1.0,
     at_line: int = 256,
-    anywhere: int = 1024,
-    hard_share: float = 0.3,
-    stalled_share: float = 0.3,
+    anywhere: int = 512,
+    hard: int = 768,
     seed: int = 0,
     card: dict[str, Any] | None = None,
 ) -> WorldModel:
@@ -161,8 +189,7 @@ def assemble(
         latent_noise: share of the posterior's noise that M was trained with.
         at_line: true starts in the bank.
         anywhere: contexts in the bank.
-        hard_share: share of the contexts from moments before a drive went wrong; see :func:`start_bank`.
-        stalled_share: share of the contexts from moments after it did.
+        hard: hard contexts in the bank, from the last three folders; see :func:`start_bank`.
         seed: of the bank.
         card: further entries: config, data, losses, scores.
 
@@ -181,18 +208,17 @@ def assemble(
         at_line=at_line,
         anywhere=anywhere,
         latent_noise=latent_noise,
-        hard_share=hard_share,
-        stalled_share=stalled_share,
-        own_drives=read_latents(*latents[1:]),
+        hard=hard,
+        own_drives=read_latents(*latents[1:][-RECENT_FOLDERS:]),
         seed=seed,
     )
-    frames = sum(len(episode) for episode in episodes)
+    driven = [episode for episode in episodes if not episode.mirrored]
     entries: dict[str, Any] = {
         "temperature": temperature,
         "latent_noise": latent_noise,
         "lap_units": float(np.mean([episode.lap_units for episode in episodes])),
         "versions": {**recorded_versions(), "torch": torch.__version__, "platform": platform.machine()},
-        "data": {"episodes": len(episodes), "frames": frames},
+        "data": {"episodes": len(driven), "frames": sum(len(episode) for episode in driven)},
         **(card or {}),
     }
     driver = None if controller is None else LinearController.load(controller)

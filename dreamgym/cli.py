@@ -6,6 +6,7 @@ process is set here, before torch is imported, and nowhere else.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import errno
 import os
@@ -34,6 +35,14 @@ _EXTRAS: Final = {
 }
 # Failures of the place a command was told to work in, not of the program: one line says enough.
 _USER_ERRNOS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+# glibc's names for the environment, and the numbers that mallopt knows them by.
+_MALLOC_POLICY: Final = {
+    "MALLOC_TRIM_THRESHOLD_": (-1, 2_000_000_000),
+    "MALLOC_TOP_PAD_": (-2, 256 * 2**20),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20),
+}
 
 
 class Command(NamedTuple):
@@ -158,6 +167,20 @@ def _set_process_policy() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    if sys.platform == "linux":
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed: training takes the same large blocks in every step, and to get them as
+    fresh pages costs more than some of the arithmetic on them. musl, which has no such settings, is left as it is.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    for name, (number, value) in _MALLOC_POLICY.items():
+        if name not in os.environ:
+            mallopt(number, value)
 
 
 def _stdout_is_broken() -> bool:

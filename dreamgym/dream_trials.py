@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -129,11 +129,11 @@ class DreamTrials:
             features = torch.cat([starts.z, starts.h], dim=1)[~starts.at_line]
             self.subspace = Subspace.of(features.numpy(), config.subspace)
         self._config = config
-        self._local: DreamCore | None = None
+        self._local: _Cores | None = None
         self._processes: list[tuple[Any, Connection]] = []
         workers = 1 if torch.device(device).type != "cpu" else min(config.workers, config.population)
         if workers == 1:
-            self._local = _core(config, config.population, device)
+            self._local = _cores(config, config.population, device)
             return
         context = multiprocessing.get_context("spawn")
         for share in np.array_split(np.arange(config.population), workers):
@@ -182,45 +182,63 @@ class DreamTrials:
         self.close()
 
 
-def _core(config: EvolveConfig, population: int, device: torch.device | str) -> DreamCore:
-    return DreamCore(
-        WorldModel.load(config.world_model),
-        population * config.rollouts,
-        temperature=config.temperature,
-        max_episode_steps=config.max_episode_steps,
-        precision=config.precision,
-        device=device,
-    )
+class _Cores(NamedTuple):
+    """What a process tries its candidates in."""
+
+    whole: DreamCore
+    """Rollouts of whole episodes, candidate by candidate."""
+    hard: DreamCore | None
+    """Short ones from hard moments, where there are any."""
 
 
-def _try(core: DreamCore, candidates: NDArray[np.float32], config: EvolveConfig, generation: int) -> RolloutScores:
+def _cores(config: EvolveConfig, population: int, device: torch.device | str) -> _Cores:
+    world_model = WorldModel.load(config.world_model)
+
+    def core(rollouts: int, steps: int) -> DreamCore:
+        return DreamCore(
+            world_model,
+            population * rollouts,
+            temperature=config.temperature,
+            max_episode_steps=steps,
+            precision=config.precision,
+            device=device,
+        )
+
+    hard = core(config.hard_rollouts, config.hard_steps) if config.hard_rollouts else None
+    return _Cores(core(config.rollouts, config.max_episode_steps), hard)
+
+
+def _try(cores: _Cores, candidates: NDArray[np.float32], config: EvolveConfig, generation: int) -> RolloutScores:
     population = len(candidates)
-    seeds = torch.tensor(rollout_seeds(config, generation)).repeat(population)
+    seeds = torch.tensor(rollout_seeds(config, generation))
+    whole, hard = (part.repeat(population) for part in seeds.split([config.rollouts, config.hard_rollouts]))
     at_line = (torch.arange(config.rollouts) < round(config.line_share * config.rollouts)).repeat(population)
     if at_line.any():
-        core.reset(at_line, seeds=seeds, start="line")
+        cores.whole.reset(at_line, seeds=whole, start="line")
     if not at_line.all():
         # From anywhere, too, a whole lap lies ahead: else a start shortly before its end would say little.
-        core.reset(~at_line, seeds=seeds, start="anywhere", progress=0.0)
-    return dream_rollout(
-        core,
-        candidates,
-        pace_limit=config.pace_limit,
-        action_noise=config.action_noise,
-        noise_seed=int(seeds[0]),
-    )
+        cores.whole.reset(~at_line, seeds=whole, start="anywhere", progress=0.0)
+
+    def drive(core: DreamCore) -> RolloutScores:
+        settings = {"pace_limit": config.pace_limit, "action_noise": config.action_noise}
+        return dream_rollout(core, candidates, **settings, noise_seed=int(seeds[0]))
+
+    if cores.hard is None:
+        return drive(cores.whole)
+    cores.hard.reset(seeds=hard, start="hard", progress=0.0)
+    return RolloutScores.join([drive(cores.whole), drive(cores.hard)], axis=1)
 
 
 def _serve(pipe: Connection, config: EvolveConfig, population: int) -> None:
     """A process: try what comes through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
-    core = _core(config, population, "cpu")
+    cores = _cores(config, population, "cpu")
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             candidates, generation = pipe.recv()
             try:
-                pipe.send(_try(core, candidates, config, generation))
+                pipe.send(_try(cores, candidates, config, generation))
             except Exception as error:  # the parent's to raise
                 pipe.send(error)
     os._exit(0)

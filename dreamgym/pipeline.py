@@ -212,6 +212,7 @@ def evolve_round(config: PipelineConfig, this: Round) -> LinearController:
         generations=config.generations,
         population=config.population,
         rollouts=config.rollouts,
+        hard_rollouts=config.hard_rollouts,
         sigma=0.05 if this.number and not config.from_zero else 0.1,
         initial=Round(this.run, this.number - 1).controller if this.number and not config.from_zero else None,
         smoothness=config.smoothness,

@@ -94,7 +94,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 class Checkpoint:
-    """Weights, Adam's moments and the step, in one safetensors file."""
+    """Weights, the moments of a fused Adam and the step, in one safetensors file."""
 
     def __init__(self, path: Path, module: nn.Module, optimizer: torch.optim.Adam) -> None:
         self._path, self._module, self._optimizer = path, module, optimizer
@@ -121,8 +121,7 @@ class Checkpoint:
             )
             for name, parameter in self._module.named_parameters():
                 self._optimizer.state[parameter] = {
-                    key: tensors[f"{key}.{name}"].to(parameter.device if key != "step" else "cpu")
-                    for key in ("step", "exp_avg", "exp_avg_sq")
+                    key: tensors[f"{key}.{name}"].to(parameter.device) for key in ("step", "exp_avg", "exp_avg_sq")
                 }
         except Exception as error:
             raise BundleError(f"cannot go on from {self._path}: {error}; delete it to train from the start") from error

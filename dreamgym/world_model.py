@@ -51,6 +51,8 @@ class StartBank:
     """Share of the lap already made, in [0, 1], (N,)."""
     at_line: Tensor
     """Whether the moment is the true start of an episode, bool (N,)."""
+    hard: Tensor
+    """Whether it was chosen for its difficulty: before a sharp bend or a mishap, or after one; bool (N,)."""
 
     def __len__(self) -> int:
         return len(self.z)
@@ -219,8 +221,9 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 def _start_bank(tensors: Mapping[str, Tensor], sizes: Mapping[str, int], path: Path) -> StartBank:
     count = len(tensors["z"]) if "z" in tensors and tensors["z"].ndim else 0
     latent, hidden, f32 = sizes["latent_size"], sizes["hidden_size"], torch.float32
-    wanted = {"z": ((count, latent), f32), "h": ((count, hidden), f32), "c": ((count, hidden), f32)}
-    _require(tensors, {**wanted, "progress": ((count,), f32), "at_line": ((count,), torch.bool)}, path)
+    numbers = {"z": (count, latent), "h": (count, hidden), "c": (count, hidden), "progress": (count,)}
+    kinds = {"at_line": ((count,), torch.bool), "hard": ((count,), torch.bool)}
+    _require(tensors, {**{key: (shape, f32) for key, shape in numbers.items()}, **kinds}, path)
     if not count:
         raise BundleError(f"{path}: expected at least one start state, got none")
     for key, low, high in (("z", -LATENT_LIMIT, LATENT_LIMIT), ("h", -1.0, 1.0), ("progress", 0.0, 1.0)):

@@ -40,14 +40,15 @@ def make_memory(latent_size: int, hidden_size: int, mixtures: int, seed: int) ->
     return memory.eval().requires_grad_(False)
 
 
-def make_starts(memory: MDNRNN, at_line: int, anywhere: int) -> StartBank:
+def make_starts(memory: MDNRNN, at_line: int, anywhere: int, hard: int) -> StartBank:
     """Starts at the line (no memory, no progress), and moments that M reached from random latents and actions."""
-    count = at_line + anywhere
+    count = at_line + anywhere + hard
     z = torch.randn(count, memory.latent_size).clamp(-3, 3)
     _, state = memory(torch.randn(count, 5, memory.latent_size), torch.rand(count, 5, memory.action_size))
     moved = torch.arange(count) >= at_line
     progress = torch.linspace(0.1, 0.9, count) * moved
-    return StartBank(z, state.h * moved[:, None], state.c * moved[:, None], progress, ~moved)
+    chosen = torch.arange(count) >= at_line + anywhere
+    return StartBank(z, state.h * moved[:, None], state.c * moved[:, None], progress, ~moved, chosen)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +63,7 @@ def make_world_model() -> ModelFactory:
         memory = make_memory(latent_size, hidden_size, mixtures, seed)
         if latent_size not in visions:
             visions[latent_size] = VAE(latent_size).eval().requires_grad_(False)
-        starts = make_starts(memory, at_line=3, anywhere=5)
+        starts = make_starts(memory, at_line=3, anywhere=5, hard=2)
         weights = 0.3 * torch.randn(3, latent_size + hidden_size)
         torch.set_rng_state(state)
         controller = LinearController(weights.numpy(), np.zeros(3, np.float32))

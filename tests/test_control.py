@@ -197,14 +197,18 @@ def test_evolution_in_a_subspace_improves_and_resumes(tmp_path: Path):
     assert np.array_equal(evolve_target(config_for(tmp_path / "cut"), subspace=subspace).parameters, whole.parameters)
 
 
-def test_fitness_is_of_the_worst_rollouts_less_the_penalty():
+def test_fitness_is_the_mean_less_penalties_and_of_hard_rollouts_apart(tmp_path: Path):
     returns = np.array([[1.0, 9.0, 5.0, 3.0]])
     smoothness, effort = np.array([[0.0, 4.0, 0.0, 0.0]]), np.array([[4.0, 0.0, 0.0, 0.0]])
     scores = RolloutScores(returns, np.ones((1, 4), int), smoothness, np.zeros((1, 4)), effort)
-    assert scores.fitness().tolist() == [4.5]
-    assert scores.fitness(smoothness_weight=2.0).tolist() == [2.5]  # 1, 1, 5, 3
-    assert scores.fitness(effort_weight=1.0).tolist() == [3.5]
-    assert scores.fitness(2.0, worst_share=0.5).tolist() == [1.0]
+
+    def fitness(**settings: Any) -> float:
+        return float(scores.fitness(config_for(tmp_path, **settings))[0])
+
+    assert fitness(rollouts=4) == 4.5
+    assert fitness(rollouts=4, smoothness=2.0) == 2.5  # 1, 1, 5, 3
+    assert fitness(rollouts=4, effort=1.0) == 3.5
+    assert fitness(rollouts=3, hard_rollouts=1, hard_weight=10.0) == 35.0
 
 
 @pytest.mark.parametrize("library", [np.asarray, torch.tensor])

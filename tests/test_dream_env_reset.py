@@ -98,7 +98,7 @@ def test_dream_from_here(make_dream: DreamFactory) -> None:
     [
         ({"temprature": 1.0}, ConfigError),
         ({"start": "nowhere"}, ConfigError),
-        ({"start": 8}, ConfigError),
+        ({"start": 10}, ConfigError),
         ({"temperature": -1}, TemperatureError),
         ({"observation": np.zeros((96, 96, 3))}, ObservationError),
         ({"observation": np.zeros((32, 32, 3), np.uint8)}, ObservationError),

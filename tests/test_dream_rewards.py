@@ -159,16 +159,19 @@ def test_starts_come_from_the_bank(toy_world_model: WorldModel) -> None:
         assert torch.equal(core.h, bank.h[index])
         assert torch.equal(core.c, bank.c[index])
         assert torch.equal(core.progress, bank.progress[index])
-        return torch.bincount(index, minlength=8) / 2000
+        return torch.bincount(index, minlength=10) / 2000
 
     line = chosen("line")
     assert (line[:3] - 1 / 3).abs().max() < 5 * math.sqrt(2 / 9 / 2000)
     assert not line[3:].any()
-    assert (chosen("anywhere") - 1 / 8).abs().max() < 5 * math.sqrt(7 / 64 / 2000)
+    anywhere = chosen("anywhere")
+    assert (anywhere[:8] - 1 / 8).abs().max() < 5 * math.sqrt(7 / 64 / 2000)
+    assert not anywhere[8:].any()
+    assert chosen("hard")[8:].sum() == 1.0
     assert chosen(6)[6] == 1.0
 
 
-@pytest.mark.parametrize("start", ["finish", -1, 8, 1.5, None, True])
+@pytest.mark.parametrize("start", ["finish", -1, 10, 1.5, None, True])
 def test_unknown_starts_change_nothing(toy_world_model: WorldModel, start: object) -> None:
     core = started(toy_world_model, 2)
     before = core.get_state()
@@ -178,12 +181,13 @@ def test_unknown_starts_change_nothing(toy_world_model: WorldModel, start: objec
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-def test_a_bank_without_the_line_says_so(toy_world_model: WorldModel) -> None:
+@pytest.mark.parametrize(("kind", "start"), [("at_line", "line"), ("hard", "hard")])
+def test_a_bank_without_such_starts_says_so(toy_world_model: WorldModel, kind: str, start: str) -> None:
     starts = copy.copy(vars(toy_world_model.starts))
-    starts["at_line"] = torch.zeros(8, dtype=torch.bool)
+    starts[kind] = torch.zeros(10, dtype=torch.bool)
     model = WorldModel(toy_world_model.vision, toy_world_model.memory, type(toy_world_model.starts)(**starts))
-    with pytest.raises(ConfigError, match="anywhere"):
-        DreamCore(model, 1).reset()
+    with pytest.raises(ConfigError, match=f"start='{start}'"):
+        DreamCore(model, 1).reset(start=start)
 
 
 def test_dream_from_a_real_frame(toy_world_model: WorldModel) -> None:

@@ -28,6 +28,15 @@ def config(toy_world_model: WorldModel, tmp_path: Path) -> EvolveConfig:
     )
 
 
+def test_hard_rollouts_are_short_and_begin_at_hard_moments(config: EvolveConfig):
+    harder = replace(config, hard_rollouts=3, hard_steps=7)
+    with DreamTrials(replace(harder, workers=1)) as alone, DreamTrials(replace(harder, workers=2)) as shared:
+        one, two = alone(population(alone), 3), shared(population(shared), 3)
+    np.testing.assert_array_equal(one.returns, two.returns)
+    assert one.returns.shape == (5, 7)
+    assert one.lengths[:, 4:].max() == 7 < one.lengths[:, :4].max() <= 20
+
+
 def population(trials: DreamTrials) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((5, trials.parameters))
 

@@ -48,16 +48,18 @@ def test_samples_have_the_posteriors_moments(toy_world_model: WorldModel) -> Non
     assert np.abs(standardized.std(axis=0) - 1).max() < 5 / np.sqrt(2 * count)
 
 
-@pytest.mark.parametrize("num_threads", [1, 2])
+@pytest.mark.parametrize(
+    ("num_threads", "precision"), [(1, "float32"), (2, "float32"), (1, "bfloat16"), (2, "bfloat16")]
+)
 def test_rows_do_not_depend_on_the_batch(
-    full_size_world_model: WorldModel, threads: Callable[[int], None], num_threads: int
+    full_size_world_model: WorldModel, threads: Callable[[int], None], num_threads: int, precision: str
 ) -> None:
     frames = random_frames(3, 33)
     actions = random_actions(2, 33)
     threads(num_threads)
 
     def run(rows: slice) -> tuple[np.ndarray, ...]:
-        encoder = LatentEncoder(full_size_world_model, len(frames[0][rows]))
+        encoder = LatentEncoder(full_size_world_model, len(frames[0][rows]), precision=precision)
         encoder.reset(frames[0][rows], seeds=list(range(33))[rows])
         for frame, action in zip(frames[1:], actions, strict=True):
             encoder.step(frame[rows], np.ascontiguousarray(action[rows]))
@@ -68,6 +70,22 @@ def test_rows_do_not_depend_on_the_batch(
         for part, alone in zip(whole, run(rows), strict=True):
             assert np.array_equal(part[rows], alone)
     assert torch.get_num_threads() == num_threads
+
+
+def test_bfloat16_sees_what_float32_sees(full_size_world_model: WorldModel) -> None:
+    frames, actions = random_frames(5, 16), random_actions(4, 16)
+
+    def run(precision: str) -> np.ndarray:
+        encoder = LatentEncoder(full_size_world_model, 16, latent="mean", precision=precision)
+        encoder.reset(frames[0], seeds=list(range(16)))
+        for frame, action in zip(frames[1:], actions, strict=True):
+            encoder.step(frame, action)
+        return encoder.features()
+
+    exact, low = run("float32"), run("bfloat16")
+    assert not np.array_equal(low, exact)
+    for part in (slice(0, 32), slice(32, None)):  # z and h
+        assert np.abs(low - exact)[:, part].max() < 0.02 * np.abs(exact[:, part]).max()
 
 
 def test_encoder_is_v(full_size_world_model: WorldModel) -> None:
@@ -109,6 +127,11 @@ def test_frames_of_another_shape(toy_world_model: WorldModel) -> None:
             encoder.reset(frames)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="num_envs"):
         LatentEncoder(toy_world_model, 0)
+
+
+def test_another_precision_is_refused(toy_world_model: WorldModel) -> None:
+    with pytest.raises(ConfigError, match=r"precision .*'float16'"):
+        LatentEncoder(toy_world_model, precision="float16")
 
 
 def test_packed_decoder_is_v(full_size_world_model: WorldModel) -> None:

@@ -154,7 +154,25 @@ def test_latents_of_another_v_are_not_mixed_in(episodes: Path, vision: Path, lat
     other = train_vision(replace(vision_config(episodes, tmp_path / "v", steps=1), seed=1))
     with pytest.raises(OutputFolderError, match="another V"):
         encode_episodes(episodes, other, latents)
-    assert len(read_latents(latents)) == 3
+    assert len(read_latents(latents)) == 6
+
+
+def test_a_mirrored_drive_is_the_drive_of_mirrored_frames(vision: Path, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    frames, actions = rng.integers(0, 256, (6, 64, 64, 3), dtype=np.uint8), rng.random((5, 3), np.float32)
+    motion = rng.random((6, 4), np.float32)
+    drive = Episode(frames, actions, np.zeros(5, np.float32), False, True, False, 250, 1_000_000, "test", {}, motion)
+    factors = np.array([-1, 1, 1], np.float32), np.array([1, -1, -1, -1], np.float32)
+    other = replace(drive, frames=frames[:, :, ::-1].copy(), actions=actions * factors[0], motion=motion * factors[1])
+    for name, episode in (("a", drive), ("b", other)):
+        (tmp_path / name).mkdir()
+        write_episode(tmp_path / name / "episode-000000.npz", episode)
+        encode_episodes(tmp_path / name, vision, tmp_path / f"latents-{name}")
+    (driven, mirrored), (again, back) = (read_latents(tmp_path / f"latents-{name}") for name in "ab")
+    for one, two in ((driven, back), (mirrored, again)):
+        for name in ("mean", "log_variance", "actions", "progress", "motion"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    assert [each.mirrored for each in (driven, mirrored)] == [False, True]
 
 
 def toy_episode(length: int, offset: float) -> LatentEpisode:

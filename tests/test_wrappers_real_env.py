@@ -57,6 +57,19 @@ def test_it_is_the_wrapper_around_gymnasiums_own(toy_world_model: WorldModel, la
         assert np.array_equal(rollout(env), wanted)
 
 
+def test_precision_reaches_the_encoder(toy_world_model: WorldModel) -> None:
+    wanted = rollout(gym.make(REAL, latent="mean", world_model=toy_world_model))
+    env = gym.make(REAL, latent="mean", world_model=toy_world_model, precision="bfloat16")
+    envs = gym.make_vec(REAL, num_envs=2, latent="mean", world_model=toy_world_model, precision="bfloat16")
+    single = rollout(env)
+    assert np.array_equal(envs.reset(seed=1)[0][0], single[0])
+    assert not np.array_equal(single, wanted)
+    assert np.abs(single - wanted).max() < 0.02
+    envs.close()
+    with pytest.raises(ConfigError, match="precision"):
+        gym.make(REAL, world_model=toy_world_model, precision="float16")
+
+
 def test_rewards_and_ends_are_the_real_ones(toy_world_model: WorldModel) -> None:
     env = RecordEpisodeStatistics(gym.make(REAL, world_model=toy_world_model, max_episode_steps=3))
     real = gym.make("CarRacing-v3", max_episode_steps=3)

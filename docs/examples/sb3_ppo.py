@@ -50,16 +50,19 @@ class CautiousDriving(VecEnvWrapper):
         venv: dreams with rescaled actions.
         smoothness: points off for a mean change of steering, gas and brake by one, in the car's own units: a wheel that
             shakes from stop to stop costs nothing in the dream and a lap in reality.
+        effort: points off for a frame at full lock, half the lock costing a quarter: who weaves from stop to stop has
+            no lock left for a bend.
         pace: points a frame, averaged over half a second, beyond which progress pays nothing: the dream shows fewer
             hairpins than reality, and a faster lap earns little.
         noise: standard deviation of what is added to each feature, so that no choice hangs on its finest shades.
         seed: of the noise.
     """
 
-    def __init__(self, venv: VecEnv, smoothness: float, pace: float, noise: float, seed: int) -> None:
+    def __init__(self, venv: VecEnv, *, smoothness: float, effort: float, pace: float, noise: float, seed: int) -> None:
         super().__init__(venv)
         self._weights = smoothness / 3.0 * np.array([1.0, 0.5, 0.5], np.float32)
-        self._limit, self._noise, self._generator = pace, noise, np.random.default_rng(seed)
+        self._effort, self._limit = effort, pace
+        self._noise, self._generator = noise, np.random.default_rng(seed)
         self._actions = np.zeros((venv.num_envs, 3), np.float32)
         self._previous = np.full_like(self._actions, np.nan)
         self._pace = np.zeros(venv.num_envs, np.float32)
@@ -79,7 +82,8 @@ class CautiousDriving(VecEnvWrapper):
         observations, rewards, dones, infos = self.venv.step_wait()
         self._pace += (rewards + 0.1 - self._pace) / 25.0  # without the frame's cost of 0.1
         change = np.abs(self._actions - self._previous) @ self._weights
-        paid = rewards - np.nan_to_num(change) - np.maximum(self._pace - self._limit, 0.0)
+        effort = self._effort * np.square(self._actions[:, 0])
+        paid = rewards - np.nan_to_num(change) - effort - np.maximum(self._pace - self._limit, 0.0)
         self._previous = self._actions
         self._previous[dones], self._pace[dones] = np.nan, 0.0  # an episode's first action is no change
         return self._seen(observations), paid * REWARD_SCALE, dones, infos
@@ -120,14 +124,23 @@ def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
         rescale_actions=True,
         world_model=args.world_model,
         temperature=tuple(args.temperature),
-        start="anywhere",  # so that no two dreams are at the same place of their episodes
+        # Short dreams that begin before bends and mishaps: at the line, and from then on, the dream is too kind.
+        start="hard",
+        max_episode_steps=args.episode_steps,
         precision="bfloat16",
     )
     clock = Clock(seconds, args.out)
     n_steps = max(2, min(args.n_steps, args.steps // args.num_envs))
     model = PPO(
         "MlpPolicy",
-        CautiousDriving(VecMonitor(dreams), args.smoothness, args.pace, args.noise, args.seed),
+        CautiousDriving(
+            VecMonitor(dreams),
+            smoothness=args.smoothness,
+            effort=args.effort,
+            pace=args.pace,
+            noise=args.noise,
+            seed=args.seed,
+        ),
         n_steps=n_steps,
         batch_size=min(args.batch_size, n_steps * args.num_envs),
         n_epochs=args.n_epochs,
@@ -223,6 +236,8 @@ def main() -> None:
     parser.add_argument("--gamma", type=float, default=0.995)
     parser.add_argument("--temperature", type=float, nargs=2, default=(1.5, 1.5), help="drawn for each episode")
     parser.add_argument("--smoothness", type=float, default=1.0, help="penalty on changes of the action")
+    parser.add_argument("--effort", type=float, default=0.1, help="penalty on a frame at full lock")
+    parser.add_argument("--episode-steps", type=int, default=250, help="of a dream; what follows is estimated")
     parser.add_argument("--pace", type=float, default=1.2, help="points a frame beyond which progress pays nothing")
     parser.add_argument("--noise", type=float, default=0.07, help="on the features, while learning")
     parser.add_argument("--validation", type=int, default=16, help="validation tracks; 0: the last checkpoint is kept")

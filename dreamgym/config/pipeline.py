@@ -30,7 +30,10 @@ class PipelineConfig:
     generations: int = 60
     """Generations in each round."""
     population: int = 64
-    rollouts: int = 16
+    rollouts: int = 8
+    """Rollouts of whole episodes a candidate."""
+    hard_rollouts: int = 48
+    """Short ones that begin at hard moments; see ``dreamgym evolve``."""
     subspace: int = 64
     """Principal components of its features that C is searched in; see ``dreamgym evolve``."""
     pace_limit: float = 1.2
@@ -43,7 +46,7 @@ class PipelineConfig:
     """Penalty on a frame at full lock; see ``dreamgym evolve``."""
     from_zero: bool = False
     """Evolve each round's controller from zero instead of from the round before."""
-    line_share: float = 0.5
+    line_share: float = 1.0
     """Share of the rollouts that begin at the starting line."""
     temperature: float = 1.5
     """Temperature to evolve at."""

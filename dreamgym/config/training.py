@@ -166,8 +166,12 @@ class EvolveConfig:
     """Points of progress a frame, averaged over half a second; what is gained beyond it does not count."""
     action_noise: float = 0.0
     """Standard deviation of noise on the actions of every second rollout, for a controller that survives surprises."""
-    worst_share: float = 1.0
-    """Share of a candidate's rollouts, the worst ones, that its fitness is the mean of."""
+    hard_rollouts: int = 0
+    """Rollouts more, short ones that begin at hard moments: before a sharp bend or a mishap, or after one."""
+    hard_steps: int = 200
+    """Their length."""
+    hard_weight: float = 2.0
+    """Weight of their mean score in the fitness; that of the others weighs 1."""
     initial: Path | None = None
     """A controller to go on from; zeros when not given."""
     validate_every: int = 0
@@ -184,6 +188,7 @@ class EvolveConfig:
         require(self.rollouts > 0, "rollouts", "a positive number", self.rollouts)
         require(self.sigma > 0, "sigma", "a positive number", self.sigma)
         require(self.action_noise >= 0, "action_noise", "0 or more", self.action_noise)
-        require(0 < self.worst_share <= 1, "worst_share", "above 0, 1 at most", self.worst_share)
+        require(self.hard_rollouts >= 0, "hard_rollouts", "0 or more", self.hard_rollouts)
+        require(self.hard_steps > 0, "hard_steps", "a positive number", self.hard_steps)
         require(0 <= self.line_share <= 1, "line_share", "0 to 1", self.line_share)
         require(0 < self.validation_tracks <= 16, "validation_tracks", "1 to 16", self.validation_tracks)

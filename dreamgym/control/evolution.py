@@ -128,9 +128,10 @@ def evolve(
         if entry is None:
             started = time.monotonic()
             scores = trials(candidates, generation)
-            fitness = scores.fitness(config.smoothness, config.effort, config.worst_share)
+            fitness = scores.fitness(config)
             entry = {"generation": generation, "fitness": fitness.tolist(), "sigma": evolution.sigma}
-            entry |= {"return_mean": float(scores.returns.mean()), "seconds": time.monotonic() - started}
+            whole = scores.returns[:, : config.rollouts]
+            entry |= {"return_mean": float(whole.mean()), "seconds": time.monotonic() - started}
             evolution.tell(fitness)
             last = generation + 1 == config.generations
             if (

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dreamgym.config import EvolveConfig
 from dreamgym.control.linear import LinearController, squash
+from dreamgym.errors import ConfigError
 from dreamgym.real.world import CAR_RACING, STEERING
 
 __all__ = ["EnvTrials", "Pace", "RolloutScores", "Trials", "real_scores", "rollout", "rollout_seeds"]
@@ -49,27 +50,24 @@ class RolloutScores:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=axis) for name in names))
 
-    def fitness(
-        self, smoothness_weight: float = 0.0, effort_weight: float = 0.0, worst_share: float = 1.0
-    ) -> NDArray[np.float64]:
-        """Mean return less haste and the penalties on changes of the action and on steering, (P,).
+    def fitness(self, config: EvolveConfig) -> NDArray[np.float64]:
+        """Mean score, (P,): returns less haste and the penalties on changes of the action and on steering.
 
-        Args:
-            smoothness_weight: penalty per unit of change and frame.
-            effort_weight: penalty on a frame at full lock; half the lock costs a quarter of it.
-            worst_share: the mean is over this share of each candidate's rollouts, its worst ones.
+        The mean of the hard rollouts, which are the last ones, is added with its weight.
         """
-        penalties = self.haste + smoothness_weight * self.smoothness + effort_weight * self.effort
-        worst_first = np.sort(self.returns - penalties, axis=1)
-        count = max(1, round(worst_share * worst_first.shape[1]))
-        fitness: NDArray[np.float64] = worst_first[:, :count].mean(axis=1)
+        penalties = self.haste + config.smoothness * self.smoothness + config.effort * self.effort
+        scores = self.returns - penalties
+        fitness: NDArray[np.float64] = scores[:, : config.rollouts].mean(axis=1)
+        if config.hard_rollouts:
+            fitness = fitness + config.hard_weight * scores[:, config.rollouts :].mean(axis=1)
         return fitness
 
 
 def rollout_seeds(config: EvolveConfig, generation: int) -> list[int]:
-    """The seeds of a generation's rollouts, the same for every candidate."""
-    seed = int(np.random.default_rng([config.seed, generation, 3]).integers(2**31 - config.rollouts))
-    return [seed + index for index in range(config.rollouts)]
+    """The seeds of a generation's rollouts, the hard ones last; the same for every candidate."""
+    count = config.rollouts + config.hard_rollouts
+    seed = int(np.random.default_rng([config.seed, generation, 3]).integers(2**31 - count))
+    return [seed + index for index in range(count)]
 
 
 class Trials(Protocol):
@@ -88,9 +86,14 @@ class EnvTrials:
     Args:
         envs: population * rollouts environments.
         config: rollouts, share of starts at the line, penalty, seed.
+
+    Raises:
+        ConfigError: for hard rollouts, which are shorter than the others.
     """
 
     def __init__(self, envs: VectorEnv, config: EvolveConfig) -> None:
+        if config.hard_rollouts:
+            raise ConfigError("hard_rollouts: expected 0 in other vector environments, whose episodes are all as long")
         self._envs, self._config = envs, config
         self.parameters = 3 * envs.single_observation_space.shape[0] + 3  # type: ignore[index]
 

@@ -143,7 +143,7 @@ class DreamCore(DreamRows):
             mask: which rows, bool of shape (B,); None for all.
             seeds: int64 of shape (B,); rows of the mask take theirs and count episodes from 0. None: a row goes on to
                 its next episode, and one that never had a seed draws it from the operating system.
-            start: "line", "anywhere" (both drawn from the bank by the row's own noise) or an index into the bank.
+            start: "line", "anywhere", "hard" (drawn from the bank by the row's own noise) or an index into the bank.
             temperature: for this episode only; None for what :meth:`set_temperature` says.
             observation: a real frame to start at instead, uint8 of shape (64, 64, 3) as ``preprocess`` makes it, or
                 (B, 64, 64, 3); h, c and progress are then zero unless given.

@@ -54,8 +54,8 @@ class DreamCarRacingEnv(gym.Env[NDArray[Any], Any]):
 
     ## Starting State
     A real start at the line, drawn from the bundle's bank of start states. `reset` takes options, for one episode:
-    - `"start"`: `"line"`, `"anywhere"` (any moment of the bank, with the hidden state and lap progress it had) or an
-      index into the bank.
+    - `"start"`: `"line"`, `"anywhere"` (any moment of a drive, with the hidden state and lap progress it had), `"hard"`
+      (likewise, shortly before a sharp bend or a mishap, or after one) or an index into the bank.
     - `"temperature"`: a number, or (low, high) to draw it from.
     - `"observation"`: a real frame to dream on from, uint8, (96, 96, 3) as CarRacing-v3 gives it or (64, 64, 3)
       preprocessed; M's hidden state is zero, or `"state"`: (h, c), as it was in reality.

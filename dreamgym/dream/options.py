@@ -76,7 +76,8 @@ def start_candidates(start: Any, bank: StartBank) -> Tensor:
     """Which of the bank's states a reset may choose from.
 
     Args:
-        start: "line" for true starts of a lap, "anywhere" for all states, or the index of one.
+        start: "line" for true starts of a lap, "anywhere" for those and moments of any kind, "hard" for moments before
+            a sharp bend or a mishap and after one, or the index of a state.
         bank: the world model's start states.
 
     Returns:
@@ -87,17 +88,23 @@ def start_candidates(start: Any, bank: StartBank) -> Tensor:
     """
     count = len(bank.z)
     if isinstance(start, str) and start == "anywhere":
-        return torch.arange(count, device=bank.z.device)
+        return _at_least_one(~bank.hard, start)
     if isinstance(start, str) and start == "line":
-        found = torch.nonzero(bank.at_line).flatten()
-        if not len(found):
-            raise ConfigError('this world model has no start state at the line; use start="anywhere"')
-        return found
+        return _at_least_one(bank.at_line, start)
+    if isinstance(start, str) and start == "hard":
+        return _at_least_one(bank.hard, start)
     if isinstance(start, (int, np.integer)) and not isinstance(start, bool):
         if not 0 <= start < count:
             raise ConfigError(f"start index must be in 0..{count - 1} for this world model's bank; got {start}")
         return torch.tensor([int(start)], device=bank.z.device)
-    raise ConfigError(f'start must be "line", "anywhere" or an index into the bank of start states; got {start!r}')
+    raise ConfigError(f'start must be "line", "anywhere", "hard" or an index into the bank of states; got {start!r}')
+
+
+def _at_least_one(chosen: Tensor, start: str) -> Tensor:
+    found = torch.nonzero(chosen).flatten()
+    if not len(found):
+        raise ConfigError(f"this world model's bank has no start state for start={start!r}; use another")
+    return found
 
 
 _RESET_OPTIONS: Final = ("start", "temperature", "observation", "state", "progress")

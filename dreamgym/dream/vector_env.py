@@ -46,7 +46,7 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
         temperature: None for the bundle's, a number, or (low, high) to draw each episode's from.
         obs_type: "features", "latent" or "rgb".
         continuous: as in CarRacing-v3.
-        start: where episodes begin: "line", "anywhere" or an index into the bundle's start states.
+        start: where episodes begin: "line", "anywhere", "hard" or an index into the bundle's start states.
         world_model: a bundle's folder or a ``WorldModel``; None for the default.
         precision: "float32", or "bfloat16" for the matrix products.
         device: where to run.

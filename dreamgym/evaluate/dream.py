@@ -38,7 +38,7 @@ def evaluate_dream(
         seeds: of the dreams.
         world_model: the world model, a bundle's folder, or None for the one that :meth:`WorldModel.load` finds.
         temperature: None for the card's, a number, or (low, high) drawn from for each episode.
-        start: ``"line"``, ``"anywhere"`` or an index into the bank of start states.
+        start: ``"line"``, ``"anywhere"``, ``"hard"`` or an index into the bank of start states.
         max_episode_steps: the time limit.
         precision: of M's matrix products, ``"float32"`` or ``"bfloat16"``.
 

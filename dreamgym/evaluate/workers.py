@@ -87,7 +87,7 @@ class Job:
             module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()}, assign=True)
             module.eval().requires_grad_(False)
         nothing = torch.zeros(0)  # who drives in reality needs no start states
-        starts = StartBank(nothing, nothing, nothing, nothing, nothing.bool())
+        starts = StartBank(nothing, nothing, nothing, nothing, nothing.bool(), nothing.bool())
         vars(self).update(state, world=WorldModel(vision, memory, starts, None, card))
 
 

@@ -109,7 +109,7 @@ def train_memory(config: MemoryConfig) -> Path:
     model = Trainee().to(device)
     if config.initial is not None:
         load_weights(model.memory, config.initial)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     checkpoint = Checkpoint(config.out / "checkpoint.safetensors", model, optimizer)
     first = checkpoint.restore()
     weights = config.out / "memory.safetensors"

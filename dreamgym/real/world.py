@@ -13,11 +13,26 @@ from numpy.typing import NDArray
 
 from dreamgym.real.preprocess import PREPROCESS_VERSION
 
-__all__ = ["CAR_RACING", "MOTION_SIZE", "STEERING", "World", "make_real", "motion", "recorded_versions"]
+__all__ = [
+    "CAR_RACING",
+    "MIRRORED_ACTION",
+    "MIRRORED_MOTION",
+    "MOTION_SIZE",
+    "STEERING",
+    "World",
+    "make_real",
+    "motion",
+    "recorded_versions",
+]
 
 MOTION_SIZE: Final = 4
 """Numbers that :func:`motion` gives: speed forward (in 50 units/s), speed to the right (in 10 units/s), yaw rate (in
 rad/s) and angle of the front wheels (in 0.4 rad)."""
+
+MIRRORED_ACTION: Final = (-1.0, 1.0, 1.0)
+"""What a mirror makes of an action, as factors: it steers the other way. The world is the same on both sides of it."""
+MIRRORED_MOTION: Final = (1.0, -1.0, -1.0, -1.0)
+"""Likewise of the motion."""
 
 STEERING: Final = 0
 """Which of the action's numbers turns the wheel."""

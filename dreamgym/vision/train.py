@@ -65,7 +65,7 @@ def train_vision(config: VisionConfig) -> Path:
     model: VAE = VAE().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.initial is not None:
         load_weights(model, config.initial)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     checkpoint = Checkpoint(config.out / "checkpoint.safetensors", model, optimizer)
     first = checkpoint.restore()
     weights = config.out / "vision.safetensors"
