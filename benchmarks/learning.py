@@ -18,11 +18,13 @@ from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, rate
 from dreamgym.config import EvolveConfig, MemoryConfig, VisionConfig
 from dreamgym.control.evolution import Evolution
+from dreamgym.dream.kernel import PRECISIONS
 from dreamgym.dream_trials import DreamTrials
 from dreamgym.encoder import LatentEncoder
 from dreamgym.memory import train as memory_training
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.sequences import SequenceSampler
+from dreamgym.real.preprocess import preprocess
 from dreamgym.registration import DREAM_ID
 from dreamgym.training import autocast
 from dreamgym.vision import train as vision_training
@@ -37,19 +39,22 @@ _CPU = torch.device("cpu")
 
 @contextlib.contextmanager
 def encoding_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
-    """From frames to latents: V alone in both precisions, and V and M together as the wrappers run them."""
+    """From frames to latents: V alone, and V and M as the wrappers run them with preprocessing, in both precisions."""
     world_model = WorldModel.load()
     vision, flop = world_model.vision, encode_flop(world_model.vision)
-    frames = np.random.default_rng(0).integers(0, 256, (1024, 64, 64, 3), dtype=np.uint8)
+    raw = np.random.default_rng(0).integers(0, 256, (1024, 96, 96, 3), dtype=np.uint8)
+    frames = np.stack([preprocess(frame) for frame in raw])
     cases = []
     for batch in (1, 64) if quick else (1, 64, 1024):
         images = vision_training.to_images(frames[:batch])
-        encoder = LatentEncoder(world_model, batch)
-        encoder.reset(frames[:batch], seeds=list(range(batch)))
+        encoders = {name: LatentEncoder(world_model, batch, precision=name) for name in PRECISIONS}
+        for encoder in encoders.values():
+            encoder.reset(raw[:batch], seeds=list(range(batch)))
         works = {
             "V, float32": functools.partial(_encode, vision, images, False),
             "V, bfloat16": functools.partial(_encode, vision, images, True),
-            "V and M in the wrappers": functools.partial(_encoder_step, encoder, frames[:batch]),
+            "V and M in the wrappers": functools.partial(_encoder_step, encoders["float32"], raw[:batch]),
+            "V and M in the wrappers, bfloat16": functools.partial(_encoder_step, encoders["bfloat16"], raw[:batch]),
         }
         for name, work in works.items():
             for threads in available_threads():

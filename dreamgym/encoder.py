@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamgym.dream.kernel import StepKernel, Workspace
+from dreamgym.dream.kernel import PRECISIONS, StepKernel, Workspace
 from dreamgym.dream.threads import for_each_tile, single_thread
 from dreamgym.errors import ConfigError, DivergedError, ObservationError, ResetNeededError
 from dreamgym.products import Packed
@@ -57,15 +57,20 @@ class LatentEncoder:
         world_model: V, M and the card's ``latent_noise``.
         num_envs: rows.
         latent: ``"sample"`` for z = mean + latent_noise * sigma * eps, ``"mean"`` for eps = 0.
+        precision: "float32", or "bfloat16" for the products of V's convolutions (all after them stays float32).
 
     Raises:
-        ConfigError: for another ``latent``, or fewer than one row.
+        ConfigError: for another ``latent`` or ``precision``, or fewer than one row.
         DivergedError: when one of V's or M's weights is not finite.
     """
 
-    def __init__(self, world_model: WorldModel, num_envs: int = 1, *, latent: str = "sample") -> None:
+    def __init__(
+        self, world_model: WorldModel, num_envs: int = 1, *, latent: str = "sample", precision: str = "float32"
+    ) -> None:
         if latent not in LATENT_MODES:
             raise ConfigError(f"expected latent to be one of {LATENT_MODES}, got {latent!r}")
+        if precision not in PRECISIONS:
+            raise ConfigError(f"expected precision to be one of {[*PRECISIONS]}, got {precision!r}")
         if num_envs < 1:
             raise ConfigError(f"expected num_envs to be at least 1, got {num_envs}")
         self.world_model = world_model
@@ -78,7 +83,7 @@ class LatentEncoder:
         self._kernel = kernel = StepKernel(world_model.memory)
         vision = world_model.vision
         require_finite(vision)
-        self._convolutions = PackedConvolutions(vision.encoder)
+        self._convolutions = PackedConvolutions(vision.encoder, PRECISIONS[precision])
         with torch.no_grad():
             weight = torch.cat([vision.mean.weight, vision.log_variance.weight])  # (2 Z, 1024)
             self._posterior = Packed(weight, torch.cat([vision.mean.bias, vision.log_variance.bias]))
@@ -165,8 +170,7 @@ class LatentEncoder:
     @property
     def state(self) -> LatentState:
         """z, h and c of all rows."""
-        features = self.features()
-        z, h = np.split(features, [self._kernel.latent_size], axis=1)
+        z, h = np.split(self.features(), [self._kernel.latent_size], axis=1)
         return LatentState(z.copy(), h.copy(), self._c[: self.num_envs].numpy().copy())
 
     def features(self) -> NDArray[np.float32]:

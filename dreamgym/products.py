@@ -22,7 +22,7 @@ class Packed:
 
     Args:
         weight: (outputs, inputs).
-        bias: (outputs,), added to each row's product.
+        bias: (outputs,), float32, added to each row's product.
         rectified: whether negative results become 0.
     """
 

@@ -34,9 +34,10 @@ class LatentObservation(gym.Wrapper[NDArray[Any], Any, NDArray[np.uint8], Any], 
             ``"latent"``, z alone, float32 of shape (32,); ``"rgb"``, V's picture of z, uint8 of shape (64, 64, 3).
         latent: ``"sample"`` to draw z from the posterior, as M was trained; ``"mean"`` for the posterior's mean.
         world_model: a bundle, the folder of one, or None for the one that :meth:`WorldModel.load` finds.
+        precision: ``"float32"``, or ``"bfloat16"`` for V's convolutions; see :class:`~dreamgym.encoder.LatentEncoder`.
 
     Raises:
-        ConfigError: unknown ``obs_type`` or ``latent``.
+        ConfigError: unknown ``obs_type``, ``latent`` or ``precision``.
         ObservationError: the environment beneath does not show CarRacing's frames, uint8 of shape (96, 96, 3).
         ActionError: its actions are not CarRacing's; in ``step``, a bad action (nothing has changed then).
         ResetNeededError: ``step`` before ``reset``.
@@ -63,14 +64,14 @@ class LatentObservation(gym.Wrapper[NDArray[Any], Any, NDArray[np.uint8], Any], 
         obs_type: str = "features",
         latent: str = "sample",
         world_model: WorldModel | str | Path | None = None,
+        precision: str = "float32",
     ) -> None:
-        RecordConstructorArgs.__init__(
-            self, obs_type=obs_type, latent=latent, world_model=world_model, _disable_deepcopy=True
-        )
+        arguments = {"obs_type": obs_type, "latent": latent, "world_model": world_model, "precision": precision}
+        RecordConstructorArgs.__init__(self, **arguments, _disable_deepcopy=True)
         gym.Wrapper.__init__(self, env)
         require_frames(env.observation_space, type(self).__name__)
         self._actions = SingleActions(env, type(self).__name__)
-        self._view = LatentView(world_model, 1, obs_type, latent)
+        self._view = LatentView(world_model, 1, obs_type, latent, precision)
         self.observation_space = self._view.space
 
     def reset(

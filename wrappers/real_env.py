@@ -72,7 +72,8 @@ class LatentCarRacingEnv(gym.Env[NDArray[Any], Any], EzPickle):
       by ``DREAMGYM_MODELS`` or in the package;
     * ``continuous``: see above;
     * ``exact_drawing``: True draws with :class:`~dreamgym.real.drawing.ExactCarRacing`, which gives the same
-      bytes in a fraction of the time.
+      bytes in a fraction of the time;
+    * ``precision``: ``"bfloat16"`` encodes frames by products in bfloat16, with z and h close to float32's.
 
     ``reset(options=...)`` is passed on to CarRacing-v3.
 
@@ -90,10 +91,11 @@ class LatentCarRacingEnv(gym.Env[NDArray[Any], Any], EzPickle):
         world_model: WorldModel | str | Path | None = None,
         continuous: bool = True,
         exact_drawing: bool = False,
+        precision: str = "float32",
     ) -> None:
-        EzPickle.__init__(self, render_mode, obs_type, latent, world_model, continuous, exact_drawing)
+        EzPickle.__init__(self, render_mode, obs_type, latent, world_model, continuous, exact_drawing, precision)
         real = car_racing(render_mode, continuous, exact_drawing, None)
-        self._latent = LatentObservation(real, obs_type, latent, world_model)
+        self._latent = LatentObservation(real, obs_type, latent, world_model, precision)
         self.render_mode = render_mode
         self.world_model = self._latent.world_model
         self.observation_space = self._latent.observation_space

@@ -65,6 +65,7 @@ class LatentCarRacingVectorEnv(VectorEnv[NDArray[Any], Any, NDArray[Any]]):
         world_model: see there.
         continuous: see there.
         exact_drawing: see there.
+        precision: see there.
 
     Raises:
         ConfigError: for an argument out of range; else as :class:`~dreamgym.wrappers.VectorLatentObservation`.
@@ -92,6 +93,7 @@ class LatentCarRacingVectorEnv(VectorEnv[NDArray[Any], Any, NDArray[Any]]):
         world_model: WorldModel | str | Path | None = None,
         continuous: bool = True,
         exact_drawing: bool = False,
+        precision: str = "float32",
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"expected num_envs to be at least 1, got {num_envs}")
@@ -103,7 +105,7 @@ class LatentCarRacingVectorEnv(VectorEnv[NDArray[Any], Any, NDArray[Any]]):
         vectorize = SyncVectorEnv if vectorization == "sync" else AsyncVectorEnv
         real = vectorize([make] * num_envs, autoreset_mode=self.autoreset_mode)
         try:
-            self._latent = VectorLatentObservation(real, obs_type, latent, world_model)
+            self._latent = VectorLatentObservation(real, obs_type, latent, world_model, precision)
         except BaseException:
             real.close()
             raise

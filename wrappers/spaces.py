@@ -34,17 +34,25 @@ class LatentView:
         num_envs: rows.
         obs_type: ``"features"``, ``"latent"`` or ``"rgb"``.
         latent: ``"sample"`` or ``"mean"``.
+        precision: ``"float32"`` or ``"bfloat16"``.
 
     Raises:
-        ConfigError: unknown ``obs_type`` or ``latent``.
+        ConfigError: unknown ``obs_type``, ``latent`` or ``precision``.
         BundleError: the bundle is missing or damaged.
     """
 
-    def __init__(self, world_model: WorldModel | str | Path | None, num_envs: int, obs_type: str, latent: str) -> None:
+    def __init__(
+        self,
+        world_model: WorldModel | str | Path | None,
+        num_envs: int,
+        obs_type: str,
+        latent: str,
+        precision: str = "float32",
+    ) -> None:
         self.world_model = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
         memory = self.world_model.memory
         self.space = observation_space(obs_type, memory.latent_size, memory.hidden_size)
-        self.encoder = LatentEncoder(self.world_model, num_envs, latent=latent)
+        self.encoder = LatentEncoder(self.world_model, num_envs, latent=latent, precision=precision)
         self._obs_type = obs_type
 
     def observe(self) -> NDArray[Any]:

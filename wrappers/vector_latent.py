@@ -42,9 +42,11 @@ class VectorLatentObservation(_Base):
         obs_type: ``"features"``, ``"latent"`` or ``"rgb"``.
         latent: ``"sample"`` or ``"mean"``.
         world_model: a bundle, the folder of one, or None for the one that :meth:`WorldModel.load` finds.
+        precision: ``"float32"``, or ``"bfloat16"`` for V's convolutions.
 
     Raises:
-        ConfigError: unknown ``obs_type`` or ``latent``, or no autoreset mode in the environments' metadata.
+        ConfigError: unknown ``obs_type``, ``latent`` or ``precision``, or no autoreset mode in the environments'
+            metadata.
         ObservationError: the environments do not show CarRacing's frames, uint8 of shape (96, 96, 3).
         ActionError: their actions are not CarRacing's; in ``step``, a bad action (nothing has changed then).
         BundleError: the bundle is missing or damaged.
@@ -68,6 +70,7 @@ class VectorLatentObservation(_Base):
         obs_type: str = "features",
         latent: str = "sample",
         world_model: WorldModel | str | Path | None = None,
+        precision: str = "float32",
     ) -> None:
         super().__init__(envs)
         name = type(self).__name__
@@ -79,7 +82,7 @@ class VectorLatentObservation(_Base):
             )
         require_frames(envs.single_observation_space, name)
         self._reader = action_reader(envs.single_action_space, name)
-        self._view = LatentView(world_model, envs.num_envs, obs_type, latent)
+        self._view = LatentView(world_model, envs.num_envs, obs_type, latent, precision)
         self.single_observation_space = self._view.space
         self.observation_space = batch_space(self._view.space, envs.num_envs)
         self._ended = np.zeros(envs.num_envs, dtype=np.bool_)

@@ -17,19 +17,25 @@ PREPROCESS_VERSION: Final = 1
 FRAME_SHAPE: Final = (64, 64, 3)
 _RAW_SHAPE: Final = (96, 96, 3)
 _ROWS: Final = 84  # rows 84..95 are the dashboard, whose text differs between versions of Gymnasium and pygame
+_PERIOD: Final = 8  # groups of three columns in one product; more would multiply more zeros, fewer too little at once
 
 
-def _row_weights() -> NDArray[np.float32]:
-    """Area of each source row under each output row, in sixteenths of a row: (64, 84), each row sums to 21."""
-    edges = np.arange(65) * 21  # output row i covers source rows [i * 21/16, (i + 1) * 21/16)
-    source = np.arange(_ROWS) * 16
-    low = np.maximum(edges[:-1, None], source)
-    high = np.minimum(edges[1:, None], source + 16)
+def _overlaps(made: int, source: int) -> NDArray[np.float32]:
+    """Length of each source cell under each cell made, where ``source`` equal cells are made ``made`` equal ones.
+
+    In whole numbers: a source cell is ``made`` long, so each row of (made, source) sums to ``source``.
+    """
+    edges, source_edges = np.arange(made + 1) * source, np.arange(source + 1) * made
+    low = np.maximum(edges[:-1, None], source_edges[:-1])
+    high = np.minimum(edges[1:, None], source_edges[1:])
     weights: NDArray[np.float32] = np.maximum(high - low, 0).astype(np.float32)
     return weights
 
 
-_ROW_WEIGHTS: Final = _row_weights()
+_ROW_WEIGHTS: Final = _overlaps(16, 21)  # 21 source rows make 16, four times over
+_COLUMN_WEIGHTS: Final = np.kron(
+    np.eye(_PERIOD, dtype=np.float32), np.kron(_overlaps(2, 3).T, np.eye(3, dtype=np.float32))
+)
 _TOTAL_WEIGHT: Final = 21 * 3
 
 
@@ -51,10 +57,10 @@ def preprocess(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         raise ObservationError(
             f"expected a CarRacing frame, uint8 of shape {_RAW_SHAPE}; got {frame.dtype} of shape {frame.shape}"
         )
-    cropped = frame[:_ROWS].astype(np.float32).reshape(_ROWS, -1)
-    rows = (_ROW_WEIGHTS @ cropped).reshape(64, 96, 3)
-    left, middle, right = rows[:, 0::3], rows[:, 1::3], rows[:, 2::3]  # three source columns make two
-    total = np.empty(FRAME_SHAPE, np.float32)
-    total[:, 0::2] = 2 * left + middle
-    total[:, 1::2] = middle + 2 * right
-    return ((total.astype(np.int32) + _TOTAL_WEIGHT // 2) // _TOTAL_WEIGHT).astype(np.uint8)
+    cropped = frame[:_ROWS].astype(np.float32).reshape(4, 21, 96 * 3)
+    rows = (_ROW_WEIGHTS @ cropped).reshape(4, -1, 9 * _PERIOD)
+    total = (rows @ _COLUMN_WEIGHTS).astype(np.uint16)  # at most 255 * 63
+    total += _TOTAL_WEIGHT // 2
+    total //= _TOTAL_WEIGHT
+    image: NDArray[np.uint8] = total.astype(np.uint8).reshape(FRAME_SHAPE)
+    return image
