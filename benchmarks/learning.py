@@ -104,7 +104,7 @@ def _vision_step() -> Callable[[], int]:
     config = VisionConfig(episodes=(), out=Path())
     frames = np.random.default_rng(0).integers(0, 256, (2048, 64, 64, 3), dtype=np.uint8)
     model: VAE = VAE().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
 
     def work() -> int:
         vision_training._train_step(model, optimizer, frames, config, 0, _CPU)
@@ -116,7 +116,7 @@ def _vision_step() -> Callable[[], int]:
 def _memory_step() -> Callable[[], int]:
     config = MemoryConfig(latents=(), out=Path())
     model, rng = memory_training.Trainee(), np.random.default_rng(0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
     length, latents = 1000, (1001, model.memory.latent_size)
     episode = LatentEpisode(
         path=Path(),

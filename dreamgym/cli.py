@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, NamedTuple, get_type_hints
 
 from dreamgym.errors import DreamGymError
 
-__all__ = ["COMMANDS", "Command", "main"]
+__all__ = ["COMMANDS", "Command", "main", "set_process_policy"]
 
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
@@ -114,7 +114,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
-    _set_process_policy()
+    set_process_policy()
     try:
         config = _parse(name, arguments)
         import_module(COMMANDS[name].module).run(config)
@@ -161,8 +161,8 @@ def _with_positional(config_class: type[Any], name: str) -> type[Any]:
     )
 
 
-def _set_process_policy() -> None:
-    """Set what must be in the environment before torch and pygame are loaded; what the user set stays."""
+def set_process_policy() -> None:
+    """Set what must be set before torch and pygame are loaded; what the user set in the environment stays."""
     # Threads that spin while they wait make small batches a hundred times slower on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
