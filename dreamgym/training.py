@@ -120,9 +120,13 @@ class Checkpoint:
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             )
             for name, parameter in self._module.named_parameters():
-                self._optimizer.state[parameter] = {
-                    key: tensors[f"{key}.{name}"].to(parameter.device) for key in ("step", "exp_avg", "exp_avg_sq")
+                # A fused Adam goes through memory as it lies: the moments must lie as their parameter does.
+                moments = {
+                    key: torch.empty_like(parameter, requires_grad=False).copy_(tensors[f"{key}.{name}"])
+                    for key in ("exp_avg", "exp_avg_sq")
                 }
+                step_count = tensors[f"step.{name}"].to(parameter.device)
+                self._optimizer.state[parameter] = {"step": step_count, **moments}
         except Exception as error:
             raise BundleError(f"cannot go on from {self._path}: {error}; delete it to train from the start") from error
         return step
