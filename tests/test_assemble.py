@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dreamgym.assemble import (
+    hard_contexts,
+    moments_after_mishaps,
+    moments_before_mishaps,
+    moments_before_sharp_bends,
+    start_bank,
+)
+from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.vision.encode import LatentEpisode
+
+STUCK_FROM, LENGTH = 120, 300
+
+
+def drive() -> LatentEpisode:
+    """A unit every fifth frame until frame 120 and none from there on; a sharp bend in frames 60 to 110."""
+    frames = np.arange(LENGTH)
+    motion = np.tile(np.array([1.2, 0.1, 0.0, 0.0], np.float32), (LENGTH + 1, 1))
+    motion[60:110, 2] = 3.0  # rad/s
+    return LatentEpisode(
+        path=Path("x"),
+        mean=np.zeros((LENGTH + 1, 4), np.float16),
+        log_variance=np.zeros((LENGTH + 1, 4), np.float16),
+        actions=np.zeros((LENGTH, 3), np.float32),
+        progress=((frames % 5 == 0) & (frames < STUCK_FROM)).astype(np.float32),
+        left_world=False,
+        lap_units=250,
+        motion=motion,
+    )
+
+
+def test_moments_before_a_mishap_still_make_progress_that_soon_ends():
+    # The last unit is that of frame 115: from 81 on at most 3 lie more than 20 frames ahead, and until 130 the last 4 are
+    # no more than 30 frames ago.
+    assert moments_before_mishaps(drive()) == list(range(81, 131))
+
+
+def test_moments_after_a_mishap_look_back_on_nothing():
+    found = moments_after_mishaps(drive())
+    assert min(found) in range(STUCK_FROM + 70, STUCK_FROM + 76) and max(found) == LENGTH - 1
+
+
+def test_a_sharp_bend_lies_ahead_whichever_way_it_turns():
+    episode = drive()
+    found = moments_before_sharp_bends(episode)
+    assert found and 30 < min(found) and max(found) < 75
+    assert episode.motion is not None
+    mirrored = episode.motion * np.array([1, -1, -1, -1], np.float32)
+    assert moments_before_sharp_bends(replace(episode, motion=mirrored)) == found
+    assert not moments_before_sharp_bends(replace(episode, motion=0.5 * episode.motion))
+    assert not moments_before_sharp_bends(replace(episode, motion=None))
+
+
+def test_hard_contexts_are_of_every_kind_by_its_share_and_marked():
+    contexts = [now for _, now in hard_contexts([drive()], 40, np.random.default_rng(0))]
+    assert len(contexts) == 16 + 18 + 6
+    assert all(now > STUCK_FROM + 60 for now in contexts[-6:])
+    memory = MDNRNN(4, 3, 8, 2)
+    bank = start_bank(memory, [drive()], at_line=2, anywhere=3, hard=40, latent_noise=0.3, seed=0)
+    assert bank.at_line.tolist() == [True] * 2 + [False] * 43
+    assert bank.hard.tolist() == [False] * 5 + [True] * 40
+    assert not bank.h[:2].any() and bank.h[2:].any(dim=1).all()
