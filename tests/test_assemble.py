@@ -36,8 +36,8 @@ def drive() -> LatentEpisode:
 
 
 def test_moments_before_a_mishap_still_make_progress_that_soon_ends():
-    # The last unit is that of frame 115: from 81 on at most 3 lie more than 20 frames ahead, and until 130 the last 4 are
-    # no more than 30 frames ago.
+    # The last unit is that of frame 115: from 81 on at most 3 lie more than 20 frames ahead, and until 130 the last 4
+    # are no more than 30 frames ago.
     assert moments_before_mishaps(drive()) == list(range(81, 131))
 
 
