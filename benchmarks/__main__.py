@@ -40,7 +40,7 @@ SUITES: Final[Mapping[str, Suite]] = {
     "single": Suite("The dream, one environment", dreams.single_cases),
     "core": Suite("The dream, the batched core on tensors", dreams.core_cases),
     "vector": Suite("The dream, gym.make_vec", dreams.vector_cases, 3),
-    "precision": Suite("The same dream in bfloat16, 1,024 episodes a round", precision.precision_cases, 4),
+    "precision": Suite("The same dream, mode by mode, 1,024 episodes a round", precision.precision_cases, 4),
     "encoding": Suite("Encoding frames", learning.encoding_cases),
     "training": Suite("Training V and M", learning.training_cases, 3),
     "learning": Suite("Learning in the dream", learning.learning_cases, 3),
@@ -82,7 +82,7 @@ def run(options: Options) -> report.Results:
             anchors.append(figures[: len(fixed)])
             taken[name] = figures[len(fixed) :]
             _show(suite.title, taken[name], time.monotonic() - started)
-    missing = {**reality.missing(), **learning.missing(), **footprint.missing()}
+    missing = {**reality.missing(), **dreams.missing(), **learning.missing(), **footprint.missing()}
     return report.Results(about, taken, list(_pooled(anchors)), missing)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks.dreams import modes
 from benchmarks.flop import decode_flop, encode_flop, step_flop
 from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, rate
@@ -145,10 +146,10 @@ def learning_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
         if not missing():
             work = stack.enter_context(_ppo(quick))
             cases.append(Case("PPO (SB3), 256 environments", "env-steps/s", rate(work, 0.0), threads=threads))
-        for precision in ("float32", "bfloat16"):
+        for mode, options in modes().items():
             size = (8, 4, 100) if quick else (64, 16, 1000)
-            measure = stack.enter_context(_generation(precision, *size))
-            name = "CMA-ES generation, {} x {} x {} steps, ".format(*size) + precision
+            measure = stack.enter_context(_generation(options, *size))
+            name = "CMA-ES generation, {} x {} x {} steps, ".format(*size) + mode
             cases.append(Case(name, "s", measure, threads=1))  # the processes are the threads
         yield cases
 
@@ -184,11 +185,11 @@ def _ppo(quick: bool) -> Iterator[Callable[[], int]]:
 
 @contextlib.contextmanager
 def _generation(
-    precision: Literal["float32", "bfloat16"], population: int, rollouts: int, steps: int
+    options: Mapping[str, Any], population: int, rollouts: int, steps: int
 ) -> Iterator[Callable[[], float]]:
     with TemporaryDirectory() as folder:
         config = EvolveConfig(
-            Path(folder), population=population, rollouts=rollouts, max_episode_steps=steps, precision=precision
+            Path(folder), population=population, rollouts=rollouts, max_episode_steps=steps, **options
         )
         with DreamTrials(config) as trials:
             evolution = Evolution(np.zeros(trials.parameters), config.sigma, population, 0)

@@ -35,7 +35,8 @@ def available_threads() -> list[int]:
 def describe() -> dict[str, Any]:
     """Processor, cores and versions."""
     versions = {}
-    for name in ("dreamgym", "torch", "numpy", "gymnasium", "pygame-ce", "stable-baselines3", "cma", "envpool"):
+    packages = "dreamgym torch numpy numba gymnasium pygame-ce stable-baselines3 cma envpool"
+    for name in packages.split():
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

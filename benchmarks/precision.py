@@ -11,11 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from benchmarks.dreams import modes
 from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, Shared
 from dreamgym.control.linear import LinearController, squash
 from dreamgym.dream.core import DreamCore
-from dreamgym.dream.kernel import PRECISIONS
 from dreamgym.world_model import WorldModel
 
 __all__ = ["Statistics", "gather", "precision_cases"]
@@ -83,11 +83,11 @@ def precision_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
         yield []
         return
     cases = []
-    for precision in PRECISIONS:
-        core = DreamCore(world_model, 64 if quick else 1024, precision=precision, max_episode_steps=steps)
+    for mode, options in modes().items():
+        core = DreamCore(world_model, 64 if quick else 1024, max_episode_steps=steps, **options)
         runs = Shared(functools.partial(_drive, core, controller, steps))
         for name in Statistics._fields:
-            title = f"{name.replace('_', ' ')}, {precision}"
+            title = f"{name.replace('_', ' ')}, {mode}"
             threads = available_threads()[-1]
             cases.append(Case(title, "", runs.reader(operator.attrgetter(name)), threads=threads, warm_up=False))
     yield cases

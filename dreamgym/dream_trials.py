@@ -201,6 +201,7 @@ def _cores(config: EvolveConfig, population: int, device: torch.device | str) ->
             temperature=config.temperature,
             max_episode_steps=steps,
             precision=config.precision,
+            fast=config.fast,
             device=device,
         )
 

@@ -29,6 +29,7 @@ def rollout(core: DreamCore, seeds: Tensor, frames: int = 25) -> Tensor:
     return torch.stack(seen, dim=1)
 
 
+@pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("sizes", [*SIZES, {"latent_size": 32, "hidden_size": 256, "mixtures": 5}])
 def test_rows_do_not_depend_on_batch_neighbours_or_threads(
@@ -36,11 +37,12 @@ def test_rows_do_not_depend_on_batch_neighbours_or_threads(
     threads: Callable[[int], None],
     sizes: dict[str, int],
     precision: str,
+    fast: bool,
 ) -> None:
     model = make_world_model(**sizes)
 
     def run(seeds: Tensor) -> Tensor:
-        return rollout(DreamCore(model, len(seeds), temperature=(0.8, 1.2), precision=precision), seeds)
+        return rollout(DreamCore(model, len(seeds), temperature=(0.8, 1.2), precision=precision, fast=fast), seeds)
 
     threads(1)
     together = run(torch.arange(300))

@@ -14,8 +14,8 @@ from dreamgym.dream.options import Temperature, parse_temperature, temperature_r
 from dreamgym.dream.start import StartRequest, new_streams, start_noise, start_state
 from dreamgym.dream.state import DreamRows
 from dreamgym.dream.threads import single_thread
-from dreamgym.dream.tiles import Batch
-from dreamgym.errors import ConfigError, ResetNeededError
+from dreamgym.dream.tiles import Batch, Tile
+from dreamgym.errors import ConfigError, InstallationError, ResetNeededError
 from dreamgym.memory.mdn_rnn import Prediction
 from dreamgym.real.world import CAR_RACING, World
 from dreamgym.world_model import WorldModel
@@ -56,9 +56,12 @@ class DreamCore(DreamRows):
         precision: "float32", or "bfloat16" for the matrix products (same statistics, other rollouts).
         device: "cpu", "cuda", ...
         world: the constants of the dreamt world.
+        fast: step with loops that numba compiles (CPU only): up to twice as fast, and equal to 1e-5 a step instead of
+            to the bit. The same seeds still give the same rollouts.
 
     Raises:
         ConfigError: for an argument out of range.
+        InstallationError: fast without numba.
         DivergedError: when one of M's weights is not finite.
     """
 
@@ -72,12 +75,14 @@ class DreamCore(DreamRows):
         precision: str = "float32",
         device: torch.device | str = "cpu",
         world: World = CAR_RACING,
+        fast: bool = False,
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
         if max_episode_steps is not None and max_episode_steps < 1:
             raise ConfigError(f"max_episode_steps must be at least 1, or None for never; got {max_episode_steps}")
         device = torch.device(device)
+        self._tile = _compiled_tile(device) if fast else Tile
         super().__init__(StepKernel(world_model.memory, precision, device), num_envs, device)
         self.world_model = world_model
         self.world = world
@@ -215,7 +220,7 @@ class DreamCore(DreamRows):
             lap_units = self.world_model.lap_units
             state = self._sides, self._keys, self._elapsed, self._temperature
             batch = Batch(self.kernel, self.world, lap_units, *state, *self._outcome)
-            self._division = Division(batch, self.num_envs, threads)
+            self._division = Division(batch, self.num_envs, threads, self._tile)
         return self._division
 
     def __getstate__(self) -> dict[str, Any]:
@@ -244,3 +249,14 @@ class DreamCore(DreamRows):
         self.products = division.products()
         self._commit(active)
         return result
+
+
+def _compiled_tile(device: torch.device) -> type[Tile]:
+    """How the fast mode steps rows; imported here, since nothing else needs numba."""
+    if device.type != "cpu":
+        raise ConfigError(f'fast=True is for device="cpu"; got {str(device)!r}')
+    try:
+        from dreamgym.dream.compiled import CompiledTile
+    except ImportError as error:
+        raise InstallationError('fast=True steps a batch with numba; pip install "dreamgym[fast]"') from error
+    return CompiledTile

@@ -15,7 +15,6 @@ from dreamgym.dream.tiles import Batch, Tile
 
 __all__ = ["Division"]
 
-_TILE = 1024  # rows at most: fewer, and torch's fixed cost of a call weighs more; more, and caches overflow
 _LEAST_TILE = 64  # below this, handing rows to another core costs more than it saves
 _ALIGNED: Final = 16  # tiles begin at multiples of this, or of the padding
 
@@ -36,20 +35,21 @@ class Division:
         batch: the tensors, of padded rows.
         num_envs: rows that count, B.
         threads: at most.
+        tile: how rows are stepped.
     """
 
-    def __init__(self, batch: Batch, num_envs: int, threads: int) -> None:
+    def __init__(self, batch: Batch, num_envs: int, threads: int, tile: type[Tile] = Tile) -> None:
         self.threads = threads
         kernel, size = batch.kernel, len(batch.elapsed)
         self._kernel, self._count = kernel, num_envs
         aligned = max(_ALIGNED, kernel.padding)
-        pieces = threads * -(-size // (threads * _TILE))  # as many for each thread
+        pieces = threads * -(-size // (threads * tile.most))  # as many for each thread
         length = max(_LEAST_TILE, -(-size // (pieces * aligned)) * aligned)
         graphed = graphs.wanted(kernel.device)
         deferred = graphed or kernel.device.type != "cpu"
         if deferred:
             length = size
-        self._tiles = [Tile(batch, slice(at, min(at + length, size)), deferred) for at in range(0, size, length)]
+        self._tiles = [tile(batch, slice(at, min(at + length, size)), deferred) for at in range(0, size, length)]
         self._replays: list[_Replay | None] | None = [None, None] if graphed else None  # from each side
         first = kernel.observation_size + 1
         self._action_slots = tuple(side.rows[:num_envs, first:] for side in batch.sides)

@@ -120,6 +120,24 @@ class StepKernel:
             self.padding = PADDING if memory.hidden_size % 2 == 0 else 2 * PADDING
         self._lanes = torch.arange(self.noise_size, dtype=torch.int32, device=self.device)
 
+    def gates(self, rows: Tensor, space: Workspace) -> Tensor:
+        """The gates before their sigmoid, the candidate's times -2, (B, 4 H), of the precision's type.
+
+        Args:
+            rows: [z | h | 1 | a], float32 of shape (B, row_size).
+            space: for B rows.
+        """
+        return self._gate_weight(rows if space.low_rows is None else space.low_rows.copy_(rows))
+
+    def heads(self, hidden: Tensor, space: Workspace) -> Tensor:
+        """The mixture, the progress and the termination as the heads say them, (B, 3 K Z + 2), likewise.
+
+        Args:
+            hidden: [h | 1], float32 of shape (B, hidden_size + 1).
+            space: for B rows.
+        """
+        return self._head_weight(hidden if space.low_rows is None else space.low_hidden.copy_(hidden))
+
     def advance(self, rows: Tensor, c: Tensor, next_h: Tensor, next_c: Tensor, space: Workspace) -> None:
         """One step of the LSTM.
 
@@ -130,10 +148,11 @@ class StepKernel:
             next_c: as ``c``; written.
             space: for B rows.
         """
+        gates = self.gates(rows, space)
         if space.low_rows is None:
-            i, f, g, o = self._gate_weight(rows).sigmoid_().chunk(4, dim=1)
+            i, f, g, o = gates.sigmoid_().chunk(4, dim=1)
         else:
-            space.gates.copy_(self._gate_weight(space.low_rows.copy_(rows))).sigmoid_()
+            space.gates.copy_(gates).sigmoid_()
             i, f, g, o = space.gate_parts
         torch.addcmul(i, i, g, value=-2.0, out=next_c).addcmul_(f, c)  # i (1 - 2 g) + f c
         torch.mul(next_c, -2.0, out=space.squashed).sigmoid_()
@@ -149,7 +168,7 @@ class StepKernel:
         Returns:
             What they say row by row, for :meth:`prediction`, (B, 3 K Z + 2).
         """
-        product = self._head_weight(hidden if space.low_rows is None else space.low_hidden.copy_(hidden))
+        product = self.heads(hidden, space)
         count, width = product.shape
         by_row = product.as_strided((count, 3 * self.mixtures, self.latent_size), (width, self.latent_size, 1))
         space.mixture_by_row.copy_(by_row)

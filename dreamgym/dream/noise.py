@@ -31,9 +31,9 @@ def _signed(value: int, bits: int) -> int:
 _GOLDEN: Final = _signed(0x9E3779B97F4A7C15, 64)
 _SPLITMIX_A: Final = _signed(0xBF58476D1CE4E5B9, 64)
 _SPLITMIX_B: Final = _signed(0x94D049BB133111EB, 64)
-_ROUND_A: Final = _signed(0xED5AD4BB, 32)
-_ROUND_B: Final = _signed(0xAC4C1B51, 32)
-_ROUND_C: Final = _signed(0x31848BAB, 32)
+ROUND_A: Final = _signed(0xED5AD4BB, 32)
+ROUND_B: Final = _signed(0xAC4C1B51, 32)
+ROUND_C: Final = _signed(0x31848BAB, 32)
 
 
 def fold_seed(seed: int) -> int:
@@ -82,7 +82,7 @@ class _Constants:
         def number(value: int) -> Tensor:
             return torch.tensor(value, dtype=torch.int32, device=device)
 
-        self.factors = [number(value) for value in (_ROUND_A, _ROUND_B, _ROUND_C)]
+        self.factors = [number(value) for value in (ROUND_A, ROUND_B, ROUND_C)]
         self.shifts = {count: (number(count), number((1 << (32 - count)) - 1)) for count in (8, 11, 14, 15, 17)}
 
     def shift_right(self, value: Tensor, count: int, out: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -78,6 +78,9 @@ class Tile:
         part: which rows.
         deferred: whether a step only gives the device work, always the same, and waits for none of it.
     """
+
+    most: ClassVar[int] = 1024
+    """Rows at most: fewer, and torch's fixed cost of a call weighs more; more, and caches overflow."""
 
     def __init__(self, batch: Batch, part: slice, deferred: bool = False) -> None:
         self.part = part

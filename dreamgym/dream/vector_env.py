@@ -50,9 +50,11 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
         world_model: a bundle's folder or a ``WorldModel``; None for the default.
         precision: "float32", or "bfloat16" for the matrix products.
         device: where to run.
+        fast: step with loops compiled by numba; see :class:`~dreamgym.dream.core.DreamCore`.
 
     Raises:
         ConfigError: for an argument that is unknown or out of range.
+        InstallationError: fast without numba.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012
@@ -75,6 +77,7 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
         world_model: WorldModel | str | Path | None = None,
         precision: str = "float32",
         device: str = "cpu",
+        fast: bool = False,
     ) -> None:
         super().__init__()
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
@@ -97,6 +100,7 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
             max_episode_steps=max_episode_steps,
             precision=precision,
             device=device,
+            fast=fast,
         )
         sizes = world_model.memory.latent_size, world_model.memory.hidden_size
         self._reader = ActionReader(CAR_RACING, continuous)
