@@ -17,7 +17,7 @@ PREPROCESS_VERSION: Final = 1
 FRAME_SHAPE: Final = (64, 64, 3)
 _RAW_SHAPE: Final = (96, 96, 3)
 _ROWS: Final = 84  # rows 84..95 are the dashboard, whose text differs between versions of Gymnasium and pygame
-_PERIOD: Final = 8  # groups of three columns in one product; more would multiply more zeros, fewer too little at once
+_PERIOD: Final = 2  # groups of three columns in one product; more would multiply more zeros, fewer too little at once
 
 
 def _overlaps(made: int, source: int) -> NDArray[np.float32]:
