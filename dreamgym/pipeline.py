@@ -3,7 +3,7 @@
 Every stage has a folder of its own and goes on where it stopped, so the whole does as well: running the same command
 again skips what is done. A round evolves C in the dream, drives in reality with it, and shows M what happened:
 
-    episodes/scripted -> vision -> latents/scripted -> memory-0 -> world-0 -> evolve-0
+    episodes/aimless, scripted -> vision -> latents/aimless, scripted -> memory-0 -> world-0 -> evolve-0
     -> episodes/drives-1 -> latents/drives-1 -> memory-1 -> world-1 -> evolve-1 -> ...
 """
 
@@ -43,6 +43,7 @@ from dreamgym.world_model import WorldModel
 
 __all__ = ["Round", "run", "train_all"]
 
+AIMLESS = "aimless"
 ADMISSIBLE_CHANGES = ("rounds", "workers", "stop_at")
 """Fields of the configuration that a run may go on with changed."""
 
@@ -80,6 +81,12 @@ class Round:
         return f"drives-{self.number}" if self.number else "scripted"
 
     @property
+    def latents(self) -> tuple[Path, ...]:
+        """The folders that M learns from in this round, the latest drives last."""
+        rounds = (Round(self.run, number).drives for number in range(self.number + 1))
+        return tuple(self.run / "latents" / name for name in (AIMLESS, *rounds))
+
+    @property
     def report(self) -> Path:
         """The round's figures."""
         return self.run / f"round-{self.number}.json"
@@ -95,6 +102,7 @@ def train_all(config: PipelineConfig) -> Path:
         OutputFolderError: the output folder holds something else.
     """
     claim_folder(config.out, config, may_differ=ADMISSIBLE_CHANGES)
+    collect_aimless(config)
     collect_scripted(config)
     vision = train_vision(vision_config(config))
     reports = []
@@ -113,6 +121,20 @@ def train_all(config: PipelineConfig) -> Path:
     world.card["scores"] = {"validation": best["real"], "dream": best["dream"]}
     world.save(final)
     return final
+
+
+def collect_aimless(config: PipelineConfig) -> Path:
+    """Record a driver that gives up, in many short episodes: most of what it does is soon seen."""
+    return collect(
+        CollectConfig(
+            out=config.out / "episodes" / AIMLESS,
+            frames=config.aimless_frames,
+            mix={"aimless_follower": 1.0},
+            lengths=(150, 150, 300, 500, 1000),
+            workers=config.workers,
+            seed=config.seed,
+        )
+    )
 
 
 def collect_scripted(config: PipelineConfig) -> Path:
@@ -163,19 +185,14 @@ def run_round(config: PipelineConfig, this: Round, vision: Path) -> None:
     started = time.monotonic()
     if this.number:
         collect_drives(config, this)
-    encode_episodes(
-        config.out / "episodes" / this.drives,
-        vision,
-        config.out / "latents" / this.drives,
-        device=choose_device("auto"),
-    )
+    for folder in this.latents:
+        encode_episodes(config.out / "episodes" / folder.name, vision, folder, device=choose_device("auto"))
     memory = train_memory(memory_config(config, this, vision))
-    latents = tuple(config.out / "latents" / Round(this.run, number).drives for number in range(this.number + 1))
     assemble(
         this.world,
         vision=vision,
         memory=memory,
-        latents=latents,
+        latents=this.latents,
         temperature=config.temperature,
         latent_noise=config.latent_noise,
         seed=config.seed,
@@ -188,9 +205,8 @@ def run_round(config: PipelineConfig, this: Round, vision: Path) -> None:
 
 def memory_config(config: PipelineConfig, this: Round, vision: Path) -> MemoryConfig:
     """M's training: from nothing in the first round, later on from the round before, with more of the recent drives."""
-    folders = tuple(config.out / "latents" / Round(this.run, number).drives for number in range(this.number + 1))
     return MemoryConfig(
-        latents=folders,
+        latents=this.latents,
         out=this.memory,
         vision=vision,
         steps=config.memory_round_steps if this.number else config.memory_steps,

@@ -17,6 +17,8 @@ class PipelineConfig:
     rounds: int = 6
     first_frames: int = 400_000
     """Frames recorded by the scripted drivers before the first round."""
+    aimless_frames: int = 100_000
+    """Frames recorded, likewise, of standing, creeping and turning on the spot: what must earn nothing."""
     round_frames: int = 80_000
     """Frames recorded with the current controller in each later round."""
     vision_steps: int = 3500

@@ -17,7 +17,7 @@ from dreamgym.evaluate.command import provenance
 from dreamgym.evaluate.policies import Policy
 from dreamgym.evaluate.scores import EpisodeScore, summarize
 from dreamgym.fidelity.calibration import calibration, forecast
-from dreamgym.fidelity.drives import encode, held_out_drivers, record_drives
+from dreamgym.fidelity.drives import Racer, encode, held_out_drivers, record_drives
 from dreamgym.fidelity.open_loop import BURN_IN, open_loop
 from dreamgym.fidelity.page import render_page
 from dreamgym.fidelity.plots import plot_calibration, plot_open_loop, plot_returns, require_matplotlib
@@ -32,6 +32,8 @@ __all__ = ["measure", "run"]
 OPEN_LOOP_DRIVERS = ("controller", "follower")
 DRIVES_FROM = 50
 """The recorded drives' tracks begin here among ``FIDELITY_SEEDS``; the policies' tracks are before it."""
+RACES = 3
+"""Races for each track of the policies: the fastest is an extreme, and the policies have many dreams to find theirs."""
 
 
 def run(config: FidelityConfig) -> None:
@@ -94,7 +96,9 @@ def measure(
     folder = locate(config.world_model)
     tracks = FIDELITY_SEEDS[DRIVES_FROM : DRIVES_FROM + max(1, config.episodes // 2)]
     drives = record_drives(config.out / "drives", held_out_drivers(folder), tracks, length=steps)
-    scores = (_all(real), drives, _all(dreams[default]))
+    tracks = FIDELITY_SEEDS[-RACES * config.episodes :]
+    races = record_drives(config.out / "races", {"racer": Racer}, tracks, length=steps)
+    scores = (_all(real), [*drives, *races], _all(dreams[default]))
     report = {
         **provenance(config, folder, world),
         "temperature": default,

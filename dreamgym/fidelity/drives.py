@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,10 @@ from tqdm import tqdm
 from dreamgym.controller_driver import ControllerDriver
 from dreamgym.episodes import Episode, read_episode, write_episode
 from dreamgym.real.collect import drive
-from dreamgym.real.drivers import Driver, SmoothRandom, TrackFollower, WildFollower
+from dreamgym.real.drivers import Driver, OrnsteinUhlenbeck, SmoothRandom, TrackFollower, WildFollower
 from dreamgym.world_model import LATENT_LIMIT, WorldModel
 
-__all__ = ["SeenEpisode", "StraightOn", "encode", "held_out_drivers", "record_drives"]
+__all__ = ["Racer", "SeenEpisode", "StraightOn", "encode", "held_out_drivers", "record_drives"]
 
 
 class StraightOn:
@@ -30,6 +31,17 @@ class StraightOn:
     def act(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """See :class:`~dreamgym.real.drivers.Driver`."""
         return np.array([0.0, 1.0, 0.0], np.float32)
+
+
+class Racer(TrackFollower):
+    """A follower that knows the track and takes it as fast as it can be taken, or a little faster."""
+
+    def reset(self, env: Any, rng: np.random.Generator) -> None:
+        """See :class:`~dreamgym.real.drivers.Driver`."""
+        super().reset(env, rng)
+        self._top_speed, self._grip = 150.0, rng.uniform(1.3, 2.2)
+        self._lookahead, self._steer_gain, self._damping, self._offset = 4.0, 2.5, 0.2, 0.0
+        self._noise = OrnsteinUhlenbeck(rng, np.full(3, 0.1), np.zeros(3))
 
 
 def held_out_drivers(bundle: Path) -> dict[str, Callable[[], Driver]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "DRIVERS",
+    "AimlessFollower",
     "Driver",
     "JitteryFollower",
     "RandomAgent",
@@ -22,6 +23,7 @@ __all__ = [
 Action = NDArray[np.float32]
 Frame = NDArray[np.uint8]
 Rng = np.random.Generator
+Triple = tuple[float, float, float]
 
 
 class Driver(Protocol):
@@ -205,6 +207,60 @@ class RecklessFollower(TrackFollower):
         self._grip = rng.choice([rng.uniform(1.1, 2.0), 10.0])
 
 
+class AimlessFollower(TrackFollower):
+    """A follower that soon gives up and from then on holds one simple action after another, for seconds each.
+
+    Standing still, creeping, turning on the spot, ploughing over the grass: nobody who wants to get anywhere does it
+    for long, so data of drivers leave M free to imagine that the road comes by itself.
+    """
+
+    SLOW: Final[tuple[Triple, ...]] = (
+        (0.0, 0.0, 0.0),  # stand, or roll to a stand
+        (0.0, 0.0, 0.0),
+        (0.0, 0.0, 1.0),  # brake, and stand
+        (0.0, 0.1, 0.0),  # creep
+        (0.0, 0.2, 0.0),
+    )
+    QUICK: Final[tuple[Triple, ...]] = (
+        (0.0, 1.0, 0.0),  # straight on
+        (1.0, 1.0, 0.0),  # turn on the spot
+        (0.3, 0.4, 0.0),  # circle
+        (1.0, 0.3, 0.0),  # turn round, for as long as that takes
+        (1.0, 0.3, 0.0),
+    )
+    KINDS: Final = (SLOW, SLOW, QUICK, None)
+    """Drawn from for each action; None is a random one."""
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`Driver`."""
+        super().reset(env, rng)
+        self._follow_left = int(rng.integers(400)) if rng.random() < 0.4 else 0
+        self._hold_left = 0
+        self._kinds = (self.SLOW,) if rng.random() < 0.5 else self.KINDS
+
+    def act(self, frame: Frame) -> Action:
+        """See :class:`Driver`."""
+        if self._follow_left > 0:
+            self._follow_left -= 1
+            return super().act(frame)
+        if self._hold_left == 0:
+            self._held = self._choose()
+            longest = 120.0 if abs(self._held[0]) == 1.0 else 700.0
+            self._hold_left = int(np.exp(self._rng.uniform(np.log(15.0), np.log(longest))))
+        self._hold_left -= 1
+        return self._held
+
+    def _choose(self) -> Action:
+        held = self._kinds[self._rng.integers(len(self._kinds))]
+        self._kinds = self.KINDS
+        if held is None:
+            steer, gas, brake = self._rng.uniform([-1.0, 0.0, -2.0], [1.0, self._rng.choice([0.3, 1.0]), 1.0])
+        else:
+            steer, gas, brake = held[self._rng.integers(len(held))]
+            steer *= self._rng.choice([-1.0, 1.0])
+        return _clip(steer, gas, max(brake, 0.0))
+
+
 DRIVERS: Final[dict[str, Callable[[], Driver]]] = {
     "smooth_random": SmoothRandom,
     "random_agent": RandomAgent,
@@ -212,5 +268,6 @@ DRIVERS: Final[dict[str, Callable[[], Driver]]] = {
     "wild_follower": WildFollower,
     "jittery_follower": JitteryFollower,
     "reckless_follower": RecklessFollower,
+    "aimless_follower": AimlessFollower,
 }
 """Drivers by the names that a collection's mix uses."""
