@@ -216,6 +216,7 @@ def memory_config(config: PipelineConfig, this: Round, vision: Path) -> MemoryCo
         recent_share=0.4 if this.number else 0.0,
         recent_folders=max(1, min(this.number, 3)),
         latent_noise=config.latent_noise,
+        input_noise=config.input_noise,
         seed=config.seed + this.number,
     )
 

@@ -17,7 +17,7 @@ from dreamgym.episodes import Episode, write_episode
 from dreamgym.errors import BundleError, ConfigError, OutputFolderError
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.sequences import SequenceSampler, first_lap
-from dreamgym.memory.train import memory_loss, train_memory
+from dreamgym.memory.train import memory_loss, train_memory, with_input_noise
 from dreamgym.training import one_cycle
 from dreamgym.vision.encode import LatentEpisode, encode_episodes, read_latents
 from dreamgym.vision.train import train_vision
@@ -67,7 +67,7 @@ def vision_config(episodes: Path, out: Path, *, steps: int) -> VisionConfig:
 
 
 def memory_config(latents: Path, out: Path, *, steps: int) -> MemoryConfig:
-    small = {"batch_size": 4, "sequence_length": 12, "checkpoint_every": 2, "remember_every": 1}
+    small = {"batch_size": 4, "sequence_length": 12, "checkpoint_every": 2, "remember_every": 1, "input_noise": 0.5}
     return MemoryConfig(latents=(latents,), out=out, steps=steps, **small)  # type: ignore[arg-type]
 
 
@@ -226,6 +226,18 @@ def test_remembered_states_are_those_of_a_run_from_the_first_frame():
         z, action = torch.from_numpy(episode.mean.astype(np.float32)), torch.from_numpy(episode.actions)
         _, state = model(z[None, : begin[row]], action[None, : begin[row]])
         torch.testing.assert_close(batch.state.h[row], state.h[0], atol=0.02, rtol=0)  # kept in half precision
+
+
+def test_noise_is_on_what_m_reads_and_not_on_what_it_predicts():
+    sampler = SequenceSampler([toy_episode(100, 0.0)], 90, start_share=0.0)
+    batch = sampler.sample(np.random.default_rng(0), 300, torch.device("cpu"))
+    noisy, again = (with_input_noise(batch, 0.6, np.random.default_rng(1)) for _ in range(2))
+    assert torch.equal(noisy.z, again.z)
+    assert all(one is other for one, other in zip(noisy[1:], batch[1:], strict=True))
+    strength = (noisy.z - batch.z).flatten(1).std(dim=1)
+    assert strength.max() < 0.6 * 1.3  # of 180 draws
+    assert strength.min() < 0.05
+    assert strength.mean() == pytest.approx(0.3, abs=0.03)
 
 
 def test_a_second_lap_asks_for_no_progress():

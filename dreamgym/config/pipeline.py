@@ -25,6 +25,8 @@ class PipelineConfig:
     reconstruction_weight: float = 16.0
     latent_noise: float = 0.3
     """Share of the posterior's noise in the latents, in training and in use; 1 in the paper."""
+    input_noise: float = 0.4
+    """Noise on the latents that M reads in training; see ``dreamgym train memory``."""
     memory_steps: int = 6000
     """Training steps of M in the first round."""
     memory_round_steps: int = 2500

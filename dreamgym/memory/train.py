@@ -30,7 +30,7 @@ from dreamgym.training import (
 )
 from dreamgym.vision.encode import LatentEpisode, read_latents
 
-__all__ = ["MemoryLoss", "memory_loss", "run", "train_memory"]
+__all__ = ["MemoryLoss", "memory_loss", "run", "train_memory", "with_input_noise"]
 
 _CLIP = 1.0
 
@@ -168,6 +168,8 @@ def _train_step(
     device: torch.device,
 ) -> tuple[Tensor, MemoryLoss]:
     batch = sampler.sample(np.random.default_rng([config.seed, step]), config.batch_size, device)
+    if config.input_noise:
+        batch = with_input_noise(batch, config.input_noise, np.random.default_rng([config.seed, step, 7]))
     for group in optimizer.param_groups:
         group["lr"] = one_cycle(step, config.steps, config.learning_rate)
     with autocast(device):
@@ -179,6 +181,22 @@ def _train_step(
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
     optimizer.step()
     return loss, terms
+
+
+def with_input_noise(batch: SequenceBatch, most: float, rng: np.random.Generator) -> SequenceBatch:
+    """A batch whose latents are disturbed where M reads them, and not where it predicts them.
+
+    What M draws in a dream is a little off what V makes of any frame. Trained on V's latents alone, it takes the
+    difference for news: a car that stands is believed to roll. In noise, it learns to trust its own account of the car.
+
+    Args:
+        batch: sequences.
+        most: the standard deviation of the noise is drawn for each sequence, from 0 to this.
+        rng: decides it.
+    """
+    strength = rng.random((len(batch.z), 1, 1), np.float32) * np.float32(most)
+    noise = torch.from_numpy(strength * rng.standard_normal(batch.z.shape, np.float32))
+    return batch._replace(z=batch.z + noise.to(batch.z.device))
 
 
 @torch.no_grad()
