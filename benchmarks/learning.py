@@ -197,7 +197,7 @@ def _generation(
             def measure() -> float:
                 started = time.perf_counter()
                 candidates = evolution.ask()
-                evolution.tell(trials(candidates, 0).fitness())
+                evolution.tell(trials(candidates, 0).fitness(config))
                 return time.perf_counter() - started
 
             yield measure

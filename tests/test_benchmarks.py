@@ -168,14 +168,15 @@ def test_the_docs_page_can_be_filled_in(results: report.Results, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_quick_run_of_one_suite(full_size_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quick_run_of_two_suites(full_size_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DREAMGYM_MODELS", str(full_size_bundle))
-    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "core", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "core", "learning", "--out", str(tmp_path)]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     read = json.loads((tmp_path / "reports" / "benchmarks.json").read_text(encoding="utf-8"))
     assert {entry["batch"] for entry in read["suites"]["core"]} == {1, 64, 512}
     assert all(value > 0 for entry in read["suites"]["core"] for value in entry["values"] + entry["roofs_beside"])
+    assert all(value > 0 for entry in read["suites"]["learning"] for value in entry["values"])
     refused = subprocess.run([*command[:3], "--only", "nothing"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
     assert "--only takes" in refused.stderr
