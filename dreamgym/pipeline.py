@@ -185,7 +185,7 @@ def run_round(config: PipelineConfig, this: Round, vision: Path) -> None:
     started = time.monotonic()
     if this.number:
         collect_drives(config, this)
-    for folder in this.latents:
+    for folder in this.latents[-1:] if this.number else this.latents:  # the frames of earlier rounds may be gone
         encode_episodes(config.out / "episodes" / folder.name, vision, folder, device=choose_device("auto"))
     memory = train_memory(memory_config(config, this, vision))
     assemble(
