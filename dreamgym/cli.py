@@ -61,7 +61,9 @@ COMMANDS: Final = {
     "collect": Command("CollectConfig", "dreamgym.recording", "record frames of the real world"),
     "train vision": Command("VisionConfig", "dreamgym.vision.train", "train V on recorded frames"),
     "train memory": Command("MemoryConfig", "dreamgym.memory.train", "train M on V's latents"),
-    "train all": Command("PipelineConfig", "dreamgym.pipeline", "from nothing to V, M, dream and driver, resumable"),
+    "train all": Command(
+        "PipelineConfig", "dreamgym.pipeline.command", "from nothing to V, M, dream and driver, resumable"
+    ),
     "evolve": Command("EvolveConfig", "dreamgym.dream_trials", "evolve a controller in the dream"),
     "evaluate": Command(
         "EvaluateConfig", "dreamgym.evaluate", "score a controller in the dream and in reality", positional="controller"

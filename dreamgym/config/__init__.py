@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dreamgym.config.driving import DemoConfig, EvaluateConfig, FidelityConfig, PlayConfig
-from dreamgym.config.folders import claim_folder, to_json, write_json
+from dreamgym.config.folders import claim_folder, to_json, write_json, write_text
 from dreamgym.config.pipeline import PipelineConfig
 from dreamgym.config.training import CollectConfig, EvolveConfig, MemoryConfig, VisionConfig
 
@@ -20,4 +20,5 @@ __all__ = [
     "claim_folder",
     "to_json",
     "write_json",
+    "write_text",
 ]

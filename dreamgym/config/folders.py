@@ -10,7 +10,7 @@ from typing import Any
 
 from dreamgym.errors import OutputFolderError
 
-__all__ = ["claim_folder", "to_json", "write_json"]
+__all__ = ["claim_folder", "to_json", "write_json", "write_text"]
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -28,18 +28,22 @@ def to_json(config: Any) -> dict[str, Any]:
     return {entry.name: plain(getattr(config, entry.name)) for entry in dataclasses.fields(config)}
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically."""
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ()) -> None:

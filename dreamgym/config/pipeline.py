@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["PipelineConfig"]
@@ -56,5 +57,8 @@ class PipelineConfig:
     """Temperature to evolve at."""
     stop_at: float = float("inf")
     """Stop after a round whose controller reaches this mean on the validation tracks."""
-    workers: int = 2
+    fast: bool = False
+    """Evolve in dreams stepped by loops that numba compiles; pip install "dreamgym[fast]"."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes driving in reality at once."""
     seed: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamgym.config import FidelityConfig, claim_folder, write_json
+from dreamgym.config import FidelityConfig, claim_folder, write_json, write_text
 from dreamgym.episodes import Episode
 from dreamgym.errors import BundleNotFoundError, ConfigError
 from dreamgym.evaluate.command import provenance
@@ -172,6 +171,4 @@ def _write(
         plot_open_loop(out / "open_loop.png", report["open_loop"])
     plot_calibration(out / "calibration.png", report["calibration"])
     write_json(out / "report.json", report)
-    page, temporary = out / "report.md", out / f".report.md.{os.getpid()}.tmp"
-    temporary.write_text(render_page(report), encoding="utf-8")
-    os.replace(temporary, page)
+    write_text(out / "report.md", render_page(report))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["render_page"]
+__all__ = ["calibration_section", "render_page", "table"]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table whose first column is text and whose others are numbers."""
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
@@ -38,7 +39,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         "## Open-loop error",
         _open_loop(report["open_loop"]),
         "## Calibration, one step ahead",
-        _calibration(report["calibration"]),
+        calibration_section(report["calibration"], "calibration.png"),
         "## Every policy",
         _policies(report),
     ]
@@ -54,7 +55,7 @@ def _returns(report: Mapping[str, Any]) -> str:
     first = report["agreement"][0]
     counts = f"{first['policies']} policies, {first['policies_above_500']} of them above 500 in reality."
     header = ("temperature", "Spearman's ρ", "Pearson's r", "mean dream − real", "mean absolute difference")
-    return f"{counts}\n\n{_table(header, rows)}"
+    return f"{counts}\n\n{table(header, rows)}"
 
 
 def _bad(report: Mapping[str, Any]) -> str:
@@ -63,7 +64,7 @@ def _bad(report: Mapping[str, Any]) -> str:
          _verdict(entry["passes"]))
         for entry in report["bad_policies"]
     ]  # fmt: skip
-    return _table(("policy", "reality", "dream", "standard error", "passes"), rows)
+    return table(("policy", "reality", "dream", "standard error", "passes"), rows)
 
 
 def _race(race: Mapping[str, Any]) -> str:
@@ -72,7 +73,7 @@ def _race(race: Mapping[str, Any]) -> str:
          f"{race['dream_tiles_in_100_steps']:.1f} ({race['dream_policy']})"),
         ("steps of a lap, at least", race["real_lap_steps"] or "–", race["dream_lap_steps"] or "–"),
     ]  # fmt: skip
-    return f"{_table(('', 'reality', 'dream'), rows)}\n\nPasses: {_verdict(race['passes'])}."
+    return f"{table(('', 'reality', 'dream'), rows)}\n\nPasses: {_verdict(race['passes'])}."
 
 
 def _open_loop(curves: Mapping[str, Any]) -> str:
@@ -91,11 +92,12 @@ def _open_loop(curves: Mapping[str, Any]) -> str:
         "at the last real speed; *real* and *paid* are the tiles made and the tiles M paid for. Latents and pixels "
         "(of 255) as root mean squares, tiles as mean absolute differences."
     )
-    table = _table(("steps", *map(str, horizons)), rows)
-    return f"{about}\n\n{table}\n\n![error against horizon](open_loop.png)"
+    curve_table = table(("steps", *map(str, horizons)), rows)
+    return f"{about}\n\n{curve_table}\n\n![error against horizon](open_loop.png)"
 
 
-def _calibration(figures: Mapping[str, Any]) -> str:
+def calibration_section(figures: Mapping[str, Any], picture: str) -> str:
+    """What :func:`dreamgym.fidelity.calibration.calibration` found, with the plot at the path ``picture``."""
     progress, termination, latents = figures["progress"], figures["termination"], figures["latents"]
     bins = [
         (f"{entry['predicted']:.4f}", f"{entry['actual']:.4f}", f"{entry['standard_error']:.4f}", entry["steps"])
@@ -118,11 +120,11 @@ def _calibration(figures: Mapping[str, Any]) -> str:
     parts = [
         f"{figures['steps']} steps of held-out real drives.",
         f"Progress: {tiles}.",
-        _table(("predicted tiles a step", "actual", "standard error", "steps"), bins),
+        table(("predicted tiles a step", "actual", "standard error", "steps"), bins),
         f"Ends without a lap: {expected}; log loss {losses}.",
-        _table(("predicted probability", "mean", "actual share", "steps"), ends),
+        table(("predicted probability", "mean", "actual share", "steps"), ends),
         quantiles,
-        "![calibration](calibration.png)",
+        f"![calibration]({picture})",
     ]
     return "\n\n".join(parts)
 
@@ -133,4 +135,4 @@ def _policies(report: Mapping[str, Any]) -> str:
     for entry in sorted(report["policies"], key=lambda entry: -entry["real"]["mean"]):
         dreams = [f"{dream['mean']:.0f} ± {dream['std']:.0f}" for dream in entry["dream"]]
         rows.append((entry["policy"], f"{entry['real']['mean']:.0f} ± {entry['real']['std']:.0f}", *dreams))
-    return _table(("policy", "reality", *(f"dream at {value:g}" for value in temperatures)), rows)
+    return table(("policy", "reality", *(f"dream at {value:g}" for value in temperatures)), rows)

@@ -1,0 +1,66 @@
+"""A round's report as a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dreamgym.fidelity.page import calibration_section, table
+
+__all__ = ["render_page"]
+
+_ABOUT_RETURNS = (
+    "Of the round's controller: on the real validation tracks, and in dreams that begin at the line. Looks are those "
+    "that evolution took at the validation tracks; the controller is the best of them."
+)
+_ABOUT_RECONSTRUCTIONS = "Drives of the round's controller on other tracks; frames above their reconstructions."
+_ABOUT_DREAMS = (
+    "Pairs of rows: held-out drives as V sees them, and below each the dream that left it after 16 frames and goes on "
+    "with the real actions; every eighth frame."
+)
+
+
+def render_page(
+    reports: Sequence[Mapping[str, Any]], *, reconstructions: str, dream: str | None, calibration: str
+) -> str:
+    """The whole page of the last of the reports.
+
+    Args:
+        reports: of all rounds so far.
+        reconstructions: where that picture is, as seen from the page.
+        dream: likewise; None where M's training drew none.
+        calibration: likewise.
+    """
+    report = reports[-1]
+    vision = report["vision"]
+    sections = {
+        "Returns": f"{_ABOUT_RETURNS}\n\n{_returns(reports)}",
+        "What V makes of these drives": (
+            f"Squared error {vision['squared_error']:.1f} a frame, summed over pixels; KL divergence "
+            f"{vision['kl']:.1f} nats. {_ABOUT_RECONSTRUCTIONS}\n\n![frames and reconstructions]({reconstructions})"
+        ),
+        "What M dreams": f"{_ABOUT_DREAMS}\n\n![dreams]({dream})" if dream else "No picture was drawn.",
+        "Calibration, one step ahead": calibration_section(report["calibration"], calibration),
+    }
+    head = (
+        f"# Round {report['round']}\n\n{report['frames']:,} frames so far. This round took "
+        f"{report['seconds'] / 60:.0f} minutes and ended at {report['finished']}."
+    )
+    return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
+
+
+def _returns(reports: Sequence[Mapping[str, Any]]) -> str:
+    temperatures = list(reports[-1]["dream"])
+    rows = [
+        (
+            report["round"],
+            f"{report['real']['mean']:.0f} ± {report['real']['std']:.0f}",
+            f"{report['real']['best']:.0f}",
+            *(f"{report['dream'][value]['mean']:.0f} ± {report['dream'][value]['std']:.0f}" for value in temperatures),
+            ", ".join(f"{look['mean']:.0f} ({look['generations']})" for look in report["looks"]),
+            f"{report['seconds'] / 60:.0f}",
+        )
+        for report in reports
+    ]
+    dreams = (f"dream at {value}" for value in temperatures)
+    return table(("round", "reality", "best", *dreams, "looks (generations)", "minutes"), rows)

@@ -1,0 +1,82 @@
+"""Where the things of a run and of its rounds are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["AIMLESS", "SCRIPTED", "Round"]
+
+AIMLESS = "aimless"
+SCRIPTED = "scripted"
+
+
+@dataclass(frozen=True)
+class Round:
+    """Where one round's things are."""
+
+    run: Path
+    number: int
+
+    @property
+    def before(self) -> Round:
+        """The round before; there is none before round 0."""
+        assert self.number > 0
+        return Round(self.run, self.number - 1)
+
+    @property
+    def vision(self) -> Path:
+        """V's weights, the same in all rounds."""
+        return self.run / "vision" / "vision.safetensors"
+
+    @property
+    def memory(self) -> Path:
+        """M's weights."""
+        return self.run / f"memory-{self.number}" / "memory.safetensors"
+
+    @property
+    def world(self) -> Path:
+        """The bundle."""
+        return self.run / f"world-{self.number}"
+
+    @property
+    def evolution(self) -> Path:
+        """C's folder."""
+        return self.run / f"evolve-{self.number}"
+
+    @property
+    def controller(self) -> Path:
+        """C's file."""
+        return self.evolution / "controller.safetensors"
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """Names of the folders with the real drives that this round adds."""
+        return (f"drives-{self.number}",) if self.number else (AIMLESS, SCRIPTED)
+
+    @property
+    def latents(self) -> tuple[Path, ...]:
+        """The folders that M learns from in this round, the latest drives last."""
+        rounds = (Round(self.run, number) for number in range(self.number + 1))
+        return tuple(self.run / "latents" / name for this in rounds for name in this.recordings)
+
+    @property
+    def report(self) -> Path:
+        """The round's figures."""
+        return self.run / f"round-{self.number}.json"
+
+    @property
+    def page(self) -> Path:
+        """The round's figures and pictures, to be read."""
+        return self.run / f"round-{self.number}.md"
+
+    def picture(self, name: str) -> Path:
+        """A picture of the page."""
+        return self.run / f"round-{self.number}-{name}.png"
+
+    def read_report(self) -> dict[str, Any]:
+        """What :attr:`report` holds."""
+        report: dict[str, Any] = json.loads(self.report.read_text(encoding="utf-8"))
+        return report
