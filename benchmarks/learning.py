@@ -44,7 +44,7 @@ def encoding_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
     world_model = WorldModel.load()
     vision, flop = world_model.vision, encode_flop(world_model.vision)
     raw = np.random.default_rng(0).integers(0, 256, (1024, 96, 96, 3), dtype=np.uint8)
-    frames = np.stack([preprocess(frame) for frame in raw])
+    frames = preprocess(raw)
     cases = []
     for batch in (1, 64) if quick else (1, 64, 1024):
         images = vision_training.to_images(frames[:batch])

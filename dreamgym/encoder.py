@@ -18,7 +18,7 @@ from dreamgym.dream.kernel import PRECISIONS, StepKernel, Workspace
 from dreamgym.dream.threads import for_each_tile, single_thread
 from dreamgym.errors import ConfigError, DivergedError, ObservationError, ResetNeededError
 from dreamgym.products import Packed
-from dreamgym.real.preprocess import FRAME_SHAPE, preprocess
+from dreamgym.real.preprocess import FRAME_SHAPE, RAW_SHAPE, preprocess
 from dreamgym.vision.packed import PackedConvolutions, require_finite
 from dreamgym.world_model import LATENT_LIMIT, WorldModel
 
@@ -27,7 +27,7 @@ __all__ = ["LATENT_MODES", "LatentEncoder", "LatentState"]
 LATENT_MODES: Final = ("sample", "mean")
 """z as a draw from V's posterior (as M was trained, and as the dream hands out), or as the posterior's mean."""
 
-_FRAMES: Final = 8  # encoded at once: above this their patches leave the cache
+_FRAMES: Final = 16  # encoded at once, at most: with more their patches leave the cache
 _NOISE_STREAM: Final = 0x7A  # keeps the noise of seed s apart from the track of seed s
 
 
@@ -116,13 +116,13 @@ class LatentEncoder:
             DivergedError: if V gives NaN.
         """
         indices = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
-        images = self._images(frames, indices)
+        chosen = self._chosen(frames, indices)
         for row in indices.tolist():
             seed = None if seeds is None else seeds[row]
             if seed is not None or self._generators[row] is None:
                 self._generators[row] = np.random.default_rng(None if seed is None else [_NOISE_STREAM, seed])
         with single_thread() as threads, torch.no_grad():
-            z = self._encode(images, indices, threads)
+            z = self._encode(chosen, indices, threads)
             kernel = self._kernel
             self._rows[indices, kernel.latent_size : kernel.observation_size] = 0.0
             self._c[indices] = 0.0
@@ -146,10 +146,10 @@ class LatentEncoder:
         """
         self.require_reset()
         indices = np.arange(self.num_envs)
-        images = self._images(frames, indices)
+        chosen = self._chosen(frames, indices)
         kernel, count = self._kernel, self.num_envs
         with single_thread() as threads, torch.no_grad():
-            z = self._encode(images, indices, threads)
+            z = self._encode(chosen, indices, threads)
             self._rows[:count, kernel.observation_size + 1 :] = torch.from_numpy(actions)
             next_h = self._next_rows[:, kernel.latent_size : kernel.observation_size]
             kernel.advance(self._rows, self._c, next_h, self._next_c, self._space)
@@ -185,27 +185,29 @@ class LatentEncoder:
         """z itself, a view that the next call changes, float32 of shape (num_envs, latent_size)."""
         return self._rows[: self.num_envs, : self._kernel.latent_size]
 
-    def _images(self, frames: NDArray[np.uint8], indices: NDArray[np.int64]) -> Tensor:
-        """The given frames, preprocessed, uint8 of shape (len(indices), 64, 64, 3)."""
+    def _chosen(self, frames: NDArray[np.uint8], indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The given rows' frames, uint8 of shape (len(indices), 96, 96, 3) or (len(indices), 64, 64, 3)."""
+        if frames.dtype != np.uint8 or frames.shape[1:] not in (RAW_SHAPE, FRAME_SHAPE):
+            raise ObservationError(
+                f"expected uint8 frames of shape {RAW_SHAPE}, or {FRAME_SHAPE} if preprocessed; got {frames.dtype} of "
+                f"shape {frames.shape[1:]}"
+            )
         if len(frames) != self.num_envs:
             raise ObservationError(f"expected {self.num_envs} frames, one for each environment; got {len(frames)}")
-        chosen = frames[indices]
-        if chosen.shape[1:] != FRAME_SHAPE:
-            chosen = _preprocessed(chosen)
-        elif chosen.dtype != np.uint8:
-            raise ObservationError(f"expected uint8 frames of shape {FRAME_SHAPE}; got {chosen.dtype}")
-        return torch.from_numpy(np.ascontiguousarray(chosen))
+        return frames if len(indices) == self.num_envs else frames[indices]
 
-    def _encode(self, images: Tensor, indices: NDArray[np.int64], threads: int) -> Tensor:
+    def _encode(self, frames: NDArray[np.uint8], indices: NDArray[np.int64], threads: int) -> Tensor:
         """z of the given rows, float32 of shape (len(indices), latent_size)."""
-        posterior = torch.empty(len(images), 2 * self._kernel.latent_size)
+        posterior = torch.empty(len(frames), 2 * self._kernel.latent_size)
+        raw = frames.shape[1:] == RAW_SHAPE
 
         def work(part: slice, _: int) -> None:
+            images = torch.from_numpy(preprocess(frames[part]) if raw else np.ascontiguousarray(frames[part]))
             with torch.no_grad():  # a worker's thread has a mode of its own
-                features = self._convolutions(images[part].float().div_(255.0))
+                features = self._convolutions(images.float().div_(255.0))
                 posterior[part] = self._posterior.alike(features)
 
-        for_each_tile(work, _parts(len(images)), threads)
+        for_each_tile(work, _parts(len(frames), threads), threads)
         mean, log_variance = posterior.chunk(2, dim=1)
         if self.latent == "sample":
             mean = mean + self._noise_scale * torch.exp(0.5 * log_variance) * self._noise(indices)
@@ -234,17 +236,6 @@ class LatentEncoder:
         return torch.from_numpy(noise)
 
 
-def _parts(count: int) -> list[slice]:
-    return [slice(first, first + _FRAMES) for first in range(0, count, _FRAMES)]
-
-
-def _preprocessed(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    images = np.empty((len(frames), *FRAME_SHAPE), np.uint8)
-
-    def work(part: slice, _: int) -> None:
-        for image, frame in zip(images[part], frames[part], strict=True):
-            image[:] = preprocess(frame)
-
-    with single_thread() as threads:
-        for_each_tile(work, _parts(len(frames)), threads)
-    return images
+def _parts(count: int, threads: int) -> list[slice]:
+    size = min(_FRAMES, -(-count // threads))
+    return [slice(first, first + size) for first in range(0, count, size)]

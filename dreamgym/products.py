@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["PADDING", "Packed"]
+__all__ = ["PADDING", "Packed", "packable"]
 
 PADDING: Final = 16
 """Rows of a product do not depend on their number from here up, whoever computes it."""
+
+_OPERATIONS: Final = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
 
 
 class Packed:
@@ -28,7 +31,7 @@ class Packed:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, rectified: bool = False) -> None:
         self._weight, self._bias, self._rectified = weight, bias, rectified
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, None) if _packable(weight) else None
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight, None) if packable(weight, _OPERATIONS) else None
         self.padding = 1 if self._packed is not None and self._rows_are_alike() else PADDING
         """How many rows to multiply at least for a row to come out the same to the bit whatever their number."""
 
@@ -62,10 +65,10 @@ class Packed:
         return all(torch.equal(self(rows[-count:].clone()), together[-count:]) for count in range(1, PADDING + 1))
 
 
-def _packable(weight: Tensor) -> bool:
-    names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+def packable(weight: Tensor, operations: Iterable[str]) -> bool:
+    """Whether oneDNN is there for such weights, and torch has these operations of its."""
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
+    if not all(hasattr(torch.ops.mkldnn, name) for name in operations):
         return False
     return weight.dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -13,7 +14,8 @@ from fake_racing import random_actions, random_frames
 from dreamgym.dream.rendering import decode_frames
 from dreamgym.encoder import LatentEncoder
 from dreamgym.errors import ConfigError, DivergedError, ObservationError
-from dreamgym.vision.packed import PackedDecoder
+from dreamgym.vision import packed
+from dreamgym.vision.packed import PackedConvolutions, PackedDecoder
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import WorldModel
 
@@ -93,6 +95,19 @@ def test_encoder_is_v(full_size_world_model: WorldModel) -> None:
     images = torch.rand(3, 3, 64, 64)
     features = LatentEncoder(full_size_world_model)._convolutions(images.permute(0, 2, 3, 1).contiguous())
     torch.testing.assert_close(features, vision.encoder(images).flatten(1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_convolutions_by_onednn_and_by_patches_are_the_same(
+    full_size_world_model: WorldModel, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.rand(3, 64, 64, 3)
+    fast = PackedConvolutions(full_size_world_model.vision.encoder, dtype)
+    monkeypatch.setattr(packed, "_MANY_CHANNELS", 0)
+    plain = PackedConvolutions(full_size_world_model.vision.encoder, dtype)
+    tolerance = 1e-5 if dtype is torch.float32 else 0.02
+    torch.testing.assert_close(fast(images), plain(images), atol=tolerance, rtol=tolerance)
+    assert torch.equal(pickle.loads(pickle.dumps(fast))(images), fast(images))
 
 
 def test_weights_that_are_not_finite_are_named(own_world_model: WorldModel) -> None:

@@ -27,6 +27,22 @@ def test_is_the_area_average_of_the_rows_above_the_dashboard():
     assert np.abs(small - area_average(frame)).max() <= 0.5
 
 
+def test_several_frames_are_each_alone():
+    frames = np.random.default_rng(2).integers(0, 256, (2, 5, 96, 96, 3), dtype=np.uint8)
+    small = preprocess(frames)
+    assert small.shape == (2, 5, 64, 64, 3)
+    for index in np.ndindex(2, 5):
+        assert np.array_equal(small[index], preprocess(frames[index]))
+
+
+def test_every_mean_is_rounded_to_the_nearest():
+    levels = np.arange(256, dtype=np.uint8)  # beside black, every weighted sum that a pixel's area can have
+    frames = np.zeros((256, 96, 96, 3), np.uint8)
+    frames[:, ::2] = levels[:, None, None, None]
+    means = np.stack([area_average(frame) for frame in frames])
+    assert np.array_equal(preprocess(frames), np.floor(means + 0.5 + 1e-9))
+
+
 def test_the_dashboard_makes_no_difference():
     frame = np.random.default_rng(1).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     other = frame.copy()

@@ -140,9 +140,7 @@ def reset_arguments(options: Mapping[str, Any] | None, start: str | int) -> dict
 def _frames(value: Any) -> Tensor:
     """One real frame or a batch of them, preprocessed unless they are; uint8 of shape (..., 64, 64, 3)."""
     frames = np.asarray(value)
-    if frames.ndim == 4 and frames.shape[1:] != FRAME_SHAPE:
-        frames = np.stack([preprocess(frame) for frame in frames])
-    elif frames.ndim != 4 and frames.shape != FRAME_SHAPE:
+    if frames.ndim not in (3, 4) or frames.shape[-3:] != FRAME_SHAPE:
         frames = preprocess(frames)
     if frames.dtype != np.uint8:
         raise ObservationError(f"expected a frame as uint8 of shape {FRAME_SHAPE}; got {frames.dtype}")

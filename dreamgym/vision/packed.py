@@ -7,35 +7,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamgym.errors import DivergedError
-from dreamgym.products import Packed
+from dreamgym.products import Packed, packable
 from dreamgym.vision.doubling import corner_weight, patches, place
 from dreamgym.vision.vae import VAE
 
 __all__ = ["PackedConvolutions", "PackedDecoder", "require_finite"]
 
 
-class PackedConvolutions:
-    """A stack of convolutions, each a product of the patches it sees with its weights, which are laid out once.
+_MANY_CHANNELS = 64
+"""With fewer, a patch is many short runs of numbers, and to gather patches takes as long as to multiply them."""
 
-    In channels-last memory a patch is a few runs of contiguous numbers, so to gather them takes little, and the
-    products run at the processor's peak also for a single frame. The results are the layers' up to rounding, and those
+
+class PackedConvolutions:
+    """A stack of convolutions, each with its weights laid out once.
+
+    Most are products of the patches they see: in channels-last memory a patch is a few runs of contiguous numbers, so
+    to gather them takes little, and the products run at the processor's peak also for a single frame. Those with few
+    channels are oneDNN's own convolutions, where torch has them. The results are the layers' up to rounding, and those
     of a frame the same to the bit whatever others there are.
 
     Args:
         layers: square convolutions without padding, each with a rectifier after it.
-        dtype: of what the products take and give, float32 or bfloat16; sums and biases are float32 in any case.
+        dtype: of what the products take and give, float32 or bfloat16; sums are float32 in any case.
     """
 
     def __init__(self, layers: nn.Sequential, dtype: torch.dtype = torch.float32) -> None:
         self._dtype = dtype
-        self._sizes: list[tuple[int, int]] = []  # kernel and stride
-        self._products: list[Packed] = []
-        for layer in layers:
-            if isinstance(layer, nn.Conv2d):
-                assert layer.bias is not None
-                weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1).to(dtype)  # (outputs, k * k * inputs)
-                self._sizes.append((layer.kernel_size[0], layer.stride[0]))
-                self._products.append(Packed(weight.contiguous(), layer.bias.detach(), rectified=True))
+        self._layers = [_fastest(layer, dtype) for layer in layers if isinstance(layer, nn.Conv2d)]
 
     def __call__(self, images: Tensor) -> Tensor:
         """What ``layers(images).flatten(1)`` is.
@@ -47,9 +45,69 @@ class PackedConvolutions:
             (n, features), float32.
         """
         hidden = images.to(self._dtype)
-        for (kernel, stride), product in zip(self._sizes, self._products, strict=True):
-            hidden = _over_patches(product, hidden, kernel, stride)
+        for layer in self._layers:
+            hidden = layer(hidden)
         return hidden.permute(0, 3, 1, 2).flatten(1).float()
+
+
+def _fastest(layer: nn.Conv2d, dtype: torch.dtype) -> _ProductOfPatches | _Convolution:
+    if layer.in_channels < _MANY_CHANNELS and packable(layer.weight.to(dtype), _Convolution.OPERATIONS):
+        convolution = _Convolution(layer, dtype)
+        if convolution.frames_are_alike():
+            return convolution
+    return _ProductOfPatches(layer, dtype)
+
+
+class _ProductOfPatches:
+    """A convolution and its rectifier, (n, side, side, channels) -> (n, across, across, outputs), contiguous."""
+
+    def __init__(self, layer: nn.Conv2d, dtype: torch.dtype) -> None:
+        assert layer.bias is not None
+        self._kernel, self._stride = layer.kernel_size[0], layer.stride[0]
+        weight = layer.weight.detach().permute(0, 2, 3, 1).flatten(1).to(dtype)  # (outputs, k * k * inputs)
+        self._product = Packed(weight.contiguous(), layer.bias.detach(), rectified=True)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return _over_patches(self._product, images, self._kernel, self._stride)
+
+
+class _Convolution:
+    """The same by oneDNN's convolution, which takes every number where it is."""
+
+    OPERATIONS = ("_reorder_convolution_weight", "_convolution_pointwise", "_is_mkldnn_bf16_supported")
+
+    def __init__(self, layer: nn.Conv2d, dtype: torch.dtype) -> None:
+        assert layer.bias is not None
+        self._weight = layer.weight.detach().to(dtype, memory_format=torch.channels_last)
+        self._bias = layer.bias.detach().to(dtype)
+        self._stride = layer.stride[0]
+        self._pack()
+
+    def _pack(self) -> None:
+        pack, stride = torch.ops.mkldnn._reorder_convolution_weight, self._stride
+        self._packed = pack(self._weight, [0, 0], [stride, stride], [1, 1], 1, None)
+
+    def __getstate__(self) -> tuple[Tensor, Tensor, int]:
+        """Without oneDNN's layout, as in :class:`~dreamgym.products.Packed`."""
+        return self._weight, self._bias, self._stride
+
+    def __setstate__(self, state: tuple[Tensor, Tensor, int]) -> None:
+        self._weight, self._bias, self._stride = state
+        self._pack()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        pixels, strides = images.permute(0, 3, 1, 2), [self._stride, self._stride]
+        convolve = torch.ops.mkldnn._convolution_pointwise
+        made: Tensor = convolve(pixels, self._packed, self._bias, [0, 0], strides, [1, 1], 1, "relu", [], "")
+        return made.permute(0, 2, 3, 1).contiguous()
+
+    def frames_are_alike(self) -> bool:
+        """Whether this processor makes the same of a frame alone as among others: tried, for they differ."""
+        generator = torch.Generator().manual_seed(0)
+        channels = self._weight.shape[1]
+        images = torch.randn(9, 32, 32, channels, generator=generator).to(self._weight.dtype)
+        together = self(images)
+        return all(torch.equal(self(images[-count:].clone()), together[-count:]) for count in (1, 2, 3, 5, 8))
 
 
 def _over_patches(product: Packed, images: Tensor, kernel: int, stride: int) -> Tensor:
