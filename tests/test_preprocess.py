@@ -17,7 +17,7 @@ def area_average(frame: np.ndarray) -> np.ndarray:
         weights = np.clip(high - low, 0, None)
         return weights / weights.sum(axis=1, keepdims=True)
 
-    return np.einsum("ij,jkc,lk->ilc", overlaps(64, 84), frame[:84].astype(float), overlaps(64, 96))
+    return np.einsum("ij,jkc,lk->ilc", overlaps(64, 84), frame[:84].astype(float), overlaps(64, 96), optimize=True)
 
 
 def test_is_the_area_average_of_the_rows_above_the_dashboard():
