@@ -13,7 +13,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -80,10 +80,15 @@ def run(options: Options) -> report.Results:
             with suite.cases(seconds, options.quick) as cases:
                 figures = alternate([*fixed, *cases], 1 if options.quick else suite.rounds, beside)
             anchors.append(figures[: len(fixed)])
-            taken[name] = figures[len(fixed) :]
+            taken[name] = [_compared(figure, figures[0]) for figure in figures[len(fixed) :]]
             _show(suite.title, taken[name], time.monotonic() - started)
     missing = {**reality.missing(), **dreams.missing(), **learning.missing(), **footprint.missing()}
     return report.Results(about, taken, list(_pooled(anchors)), missing)
+
+
+def _compared(figure: Figure, real: Figure) -> Figure:
+    """With the real environment's rate in the same rounds, if it is a rate as well."""
+    return replace(figure, references=real.values) if figure.case.unit == real.case.unit else figure
 
 
 def _pooled(anchors: Sequence[Sequence[Figure]]) -> Iterator[Figure]:
@@ -98,8 +103,9 @@ def _show(title: str, figures: Sequence[Figure], seconds: float) -> None:
         batch = "" if figure.case.batch is None else f", batch {figure.case.batch}"
         spread = " – ".join(map(report.number, (figure.low, figure.high)))
         share = "" if figure.share_of_roof is None else f", {figure.share_of_roof:.0%} of the roof"
+        times = "" if figure.times_reference is None else f", {report.number(figure.times_reference)} x CarRacing-v3"
         value = f"{report.number(figure.median)} ({spread}) {figure.case.unit}"
-        print(f"  {figure.case.name}{batch}: {value}{share}", flush=True)
+        print(f"  {figure.case.name}{batch}: {value}{times}{share}", flush=True)
 
 
 def write(options: Options, results: report.Results) -> None:

@@ -45,6 +45,8 @@ class Figure:
     """One a round."""
     roofs: tuple[float, ...] = ()
     """GFLOP/s that the machine's products reached right after each of them; none where the roof means nothing."""
+    references: tuple[float, ...] = ()
+    """What it is compared with, in the same unit, as measured in the same rounds; none where nothing is."""
 
     @property
     def median(self) -> float:
@@ -71,6 +73,13 @@ class Figure:
             return None
         shares = (1e-9 * self.case.flop * value / roof for value, roof in zip(self.values, self.roofs, strict=True))
         return statistics.median(shares)
+
+    @property
+    def times_reference(self) -> float | None:
+        """How many times the reference it is: the median of the rounds' ratios, for the same reason. None without."""
+        if not self.references:
+            return None
+        return statistics.median(value / other for value, other in zip(self.values, self.references, strict=True))
 
 
 class Shared(Generic[T]):

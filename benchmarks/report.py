@@ -44,7 +44,11 @@ def write_json(path: Path, results: Results) -> None:
             for field in dataclasses.fields(figure.case)
             if field.name not in ("measure", "warm_up")
         }
-        beside = {"roofs_beside": list(figure.roofs), "share_of_roof": figure.share_of_roof} if figure.roofs else {}
+        beside: dict[str, Any] = {}
+        if figure.roofs:
+            beside |= {"roofs_beside": list(figure.roofs), "share_of_roof": figure.share_of_roof}
+        if figure.references:
+            beside |= {"references": list(figure.references), "times_reference": figure.times_reference}
         return {**case, "values": list(figure.values), **beside}
 
     content = {
@@ -83,11 +87,11 @@ def fill_page(page: Path, results: Results, titles: Mapping[str, str], images: S
     _, found_too, after = rest.partition(END)
     if not (found and found_too):
         raise ValueError(f"expected {BEGIN} and {END} in {page}")
-    parts = [_machine(results), "### The roof, and the real environment\n\n" + _table(results.anchors, results)]
+    parts = [_machine(results), "### The roof, and the real environment\n\n" + _table(results.anchors)]
     for name, title in titles.items():
         if figures := results.suites.get(name):
             curves = any(figure.case.batch is not None for figure in figures)
-            parts.append(f"### {title}\n\n" + (_pivot(figures) if curves else _table(figures, results)))
+            parts.append(f"### {title}\n\n" + (_pivot(figures) if curves else _table(figures)))
     parts += [f"![{Path(image).stem.replace('-', ' ')}]({image})" for image in images]
     _write(page, f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")
 
@@ -104,11 +108,11 @@ def _machine(results: Results) -> str:
     return "\n".join(lines)
 
 
-def _table(figures: Sequence[Figure], results: Results) -> str:
+def _table(figures: Sequence[Figure]) -> str:
     lines = ["| what | median (lowest – highest) | × CarRacing-v3 | of the roof |", "|---|---|---|---|"]
     for figure in figures:
         case = figure.case
-        ratio = f"{number(figure.median / results.real_rate)}" if case.unit == "env-steps/s" else ""
+        ratio = "" if figure.times_reference is None else number(figure.times_reference)
         threads = f", {case.threads} threads" if case.unit == "GFLOP/s" and case.threads > 1 else ""
         lines.append(f"| {case.name}{threads} | {_spread(figure)} {case.unit} | {ratio} | {_share(figure)} |")
     return "\n".join(lines)

@@ -19,8 +19,10 @@ from dreamgym.world_model import WorldModel
 ROOT = Path(__file__).parents[1]
 
 
-def figure(name: str, *values: float, roofs: tuple[float, ...] = (), **fields: object) -> Figure:
-    return Figure(Case(name, "env-steps/s", lambda: 0.0, **fields), values, roofs)  # type: ignore[arg-type]
+def figure(
+    name: str, *values: float, roofs: tuple[float, ...] = (), references: tuple[float, ...] = (), **fields: object
+) -> Figure:
+    return Figure(Case(name, "env-steps/s", lambda: 0.0, **fields), values, roofs, references)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def results() -> report.Results:
     core = [figure("a", 3e5, 1e5, 2e5, roofs=(60.0, 50.0, 100.0), batch=64, flop=1e5)]
     core += [figure("b", 4e5, batch=64, threads=2), figure("a", 5e5, batch=128)]
     about = {"processor": "P", "cores": 2, "system": "S", "python": "3", "versions": {"torch": "1"}, "load_before": 0.0}
-    suites = {"core": core, "real": [figure("exact", 480.0)]}
+    suites = {"core": core, "real": [figure("exact", 480.0, 300.0, references=(160.0, 75.0))]}
     return report.Results(about, suites, anchors, {"EnvPool": "not installed"})
 
 
@@ -94,6 +96,8 @@ def test_median_range_ratio_and_share_of_the_roof(results: report.Results) -> No
     # Of the rounds' shares, 3e5 * 1e5 flop/s of 60 GFLOP/s and so on: 0.5, 0.2, 0.2.
     assert core[0].share_of_roof == pytest.approx(0.2)
     assert core[1].share_of_roof is None
+    assert results.suites["real"][0].times_reference == pytest.approx((480 / 160 + 300 / 75) / 2)
+    assert core[0].times_reference is None
 
 
 def test_the_roof_of_this_machine() -> None:
@@ -142,7 +146,7 @@ def test_page_json_and_plot(results: report.Results, tmp_path: Path) -> None:
     assert "old" not in text
     assert text.startswith("# B\n")
     assert text.endswith("after\n")
-    assert "| exact | 480 (480 – 480) env-steps/s | 3 |  |" in text
+    assert "| exact | 390 (300 – 480) env-steps/s | 3.5 |  |" in text
     assert "| batch | a | b |" in text
     assert "| 64 | 200,000 (100,000 – 300,000), 20 % | 400,000 (400,000 – 400,000) |" in text
     assert "| 128 | 500,000 (500,000 – 500,000) |  |" in text
@@ -152,6 +156,7 @@ def test_page_json_and_plot(results: report.Results, tmp_path: Path) -> None:
     assert read["suites"]["core"][0]["values"] == [3e5, 1e5, 2e5]
     assert read["suites"]["core"][0]["share_of_roof"] == pytest.approx(0.2)
     assert read["suites"]["core"][0]["roofs_beside"] == [60.0, 50.0, 100.0]
+    assert read["suites"]["real"][0]["references"] == [160.0, 75.0]
     assert "share_of_roof" not in read["suites"]["core"][1]
     report.plot_curves(tmp_path / "x.svg", results.suites["core"], "title", {"real": 160.0})
     assert (tmp_path / "x.svg").read_text(encoding="utf-8").startswith("<?xml")
@@ -176,6 +181,7 @@ def test_a_quick_run_of_two_suites(full_size_bundle: Path, tmp_path: Path, monke
     read = json.loads((tmp_path / "reports" / "benchmarks.json").read_text(encoding="utf-8"))
     assert {entry["batch"] for entry in read["suites"]["core"]} == {1, 64, 512}
     assert all(value > 0 for entry in read["suites"]["core"] for value in entry["values"] + entry["roofs_beside"])
+    assert all(entry["times_reference"] > 0 for entry in read["suites"]["core"])
     assert all(value > 0 for entry in read["suites"]["learning"] for value in entry["values"])
     refused = subprocess.run([*command[:3], "--only", "nothing"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
