@@ -183,7 +183,8 @@ def assemble(
         out: its folder.
         vision: V's weights.
         memory: M's weights.
-        latents: folders of encoded episodes, for the start states; the first is the scripted drivers'.
+        latents: folders of encoded episodes, for the start states; the first holds no drives that hard contexts are
+            looked for in.
         controller: a controller's file.
         temperature: the card's.
         latent_noise: share of the posterior's noise that M was trained with.

@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import os
 import signal
+import time
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
 from dreamgym.control.rollouts import Pace, RolloutScores, real_scores, rollout_seeds
 from dreamgym.control.subspace import Subspace
-from dreamgym.dream.core import DreamCore
+from dreamgym.dream.core import DreamCore, compiled_tile
 from dreamgym.errors import WorkerError
 from dreamgym.real.world import STEERING
 from dreamgym.seeds import VALIDATION_SEEDS
@@ -114,10 +115,14 @@ class DreamTrials:
         device: on a GPU all candidates are tried at once, in this process.
 
     Raises:
+        ConfigError: ``config.fast`` on a GPU.
+        InstallationError: ``config.fast`` without numba.
         WorkerError: in a call, when a process died.
     """
 
     def __init__(self, config: EvolveConfig, device: torch.device | str = "cpu") -> None:
+        if config.fast:
+            compiled_tile(torch.device(device))  # to refuse it here, since a process would only die of it
         world_model = WorldModel.load(config.world_model)
         memory, starts = world_model.memory, world_model.starts
         self.parameters = 3 * (memory.latent_size + memory.hidden_size) + 3
@@ -167,9 +172,11 @@ class DreamTrials:
 
     def close(self) -> None:
         """End the processes."""
-        for process, pipe in self._processes:
+        for _, pipe in self._processes:
             pipe.close()
-            process.join(timeout=5)
+        deadline = time.monotonic() + 5  # they see it when their generation is tried
+        for process, _ in self._processes:
+            process.join(timeout=max(0.0, deadline - time.monotonic()))
             if process.is_alive():
                 process.kill()
                 process.join()

@@ -83,7 +83,8 @@ class LatentEncoder:
         self._kernel = kernel = StepKernel(world_model.memory)
         vision = world_model.vision
         require_finite(vision)
-        self._convolutions = PackedConvolutions(vision.encoder, PRECISIONS[precision])
+        with single_thread():
+            self._convolutions = PackedConvolutions(vision.encoder, PRECISIONS[precision], FRAME_SHAPE[0])
         with torch.no_grad():
             weight = torch.cat([vision.mean.weight, vision.log_variance.weight])  # (2 Z, 1024)
             self._posterior = Packed(weight, torch.cat([vision.mean.bias, vision.log_variance.bias]))

@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from dreamgym.config import whole_lines, write_text
 from dreamgym.errors import BundleError, ConfigError, DivergedError
 
 __all__ = [
@@ -137,13 +137,7 @@ class TrainingLog:
 
     def __init__(self, path: Path, first_step: int) -> None:
         self._path = path
-        kept = [line for line in self._lines() if json.loads(line)["step"] <= first_step]
-        path.write_text("".join(kept), encoding="utf-8")
-
-    def _lines(self) -> Iterator[str]:
-        if self._path.exists():
-            with open(self._path, encoding="utf-8") as file:
-                yield from (line for line in file if line.endswith("\n"))
+        write_text(path, "".join(line for line in whole_lines(path) if json.loads(line)["step"] <= first_step))
 
     def write(self, **figures: float) -> None:
         """Append one line."""
@@ -152,8 +146,13 @@ class TrainingLog:
 
 
 def save_png(path: Path, image: NDArray[np.uint8], *, scale: int = 1) -> None:
-    """Write a picture, uint8 (height, width, 3), enlarged ``scale`` times."""
+    """Write a picture, uint8 (height, width, 3), enlarged ``scale`` times, atomically."""
     import pygame
 
     image = image.repeat(scale, axis=0).repeat(scale, axis=1)
-    pygame.image.save(pygame.surfarray.make_surface(image.swapaxes(0, 1)), str(path))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.png")
+    try:
+        pygame.image.save(pygame.surfarray.make_surface(image.swapaxes(0, 1)), str(temporary))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -107,7 +107,7 @@ class WorldModel:
 
     @property
     def temperature(self) -> float:
-        """The temperature at which dream and reality were found to agree best."""
+        """The temperature that the dream is meant for; its driver was evolved at it."""
         return float(self.card.get("temperature", 1.0))
 
     @property

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from dreamgym.config import PipelineConfig
-from dreamgym.errors import OutputFolderError
+from dreamgym.config import MemoryConfig, PipelineConfig, claim_folder
+from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.pipeline import command, train_all
 from dreamgym.pipeline.rounds import Round
 from dreamgym.world_model import WorldModel
@@ -49,6 +50,42 @@ def report(run: Path, number: int) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("seconds", "finished")}
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rounds": 0}, "rounds"),
+        ({"population": 2}, "population"),
+        ({"seed": 898}, "seed"),
+        ({"aimless_frames": 0}, "frames"),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_refused_at_once(tmp_path: Path, change: dict[str, int], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"{named}: expected"):
+        train_all(small(tmp_path / "run", **{"rounds": 3, **change}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_fast_is_refused_at_once_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "choose_device", lambda _: torch.device("cuda"))
+    with pytest.raises(ConfigError, match="fast=True"):
+        train_all(small(tmp_path / "run", fast=True))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_is_the_same_run_s_wherever_it_is_named_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def claim(run: Path, steps: int = 100) -> None:
+        memory = MemoryConfig(latents=(run / "latents",), out=run / "memory", steps=steps)
+        claim_folder(memory.out, memory)
+
+    claim(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    claim(Path("run"))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    claim(Path("moved"))
+    with pytest.raises(OutputFolderError, match="steps"):
+        claim(Path("moved"), 200)
+
+
 @pytest.mark.slow
 def test_a_round_from_nothing_and_a_further_one(tmp_path: Path) -> None:
     run, bare = tmp_path / "run", tmp_path / "bare"
@@ -74,6 +111,7 @@ def test_a_round_from_nothing_and_a_further_one(tmp_path: Path) -> None:
 
     train_all(small(bare, rounds=2))  # from the controller and the scores alone
     assert report(bare, 1) == report(run, 1)
+    assert "The picture is gone" in (bare / "round-0.md").read_text(encoding="utf-8")
 
     with pytest.raises(OutputFolderError):
         train_all(small(run, rounds=2, round_frames=300))

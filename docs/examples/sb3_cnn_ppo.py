@@ -2,7 +2,7 @@
 
     python docs/examples/sb3_cnn_ppo.py --steps 2000000
 
-Needs: pip install "dreamgym[sb3]"
+Needs: pip install ".[sb3]"
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Stable-Baselines3's PPO learns to drive in the dream alone, in 20 minutes on two cores; then it drives real tracks.
+"""Stable-Baselines3's PPO learns to drive in the dream alone, in 12 minutes on two cores; then it drives real tracks.
 
     python docs/examples/sb3_ppo.py --out runs/sb3-ppo                       # train; writes model.zip and training.json
-    python docs/examples/sb3_ppo.py --out runs/sb3-ppo --evaluate --episodes 50      # the real score; writes real.json
+    python docs/examples/sb3_ppo.py --out runs/sb3-ppo --evaluate      # the real score; writes real.json
 
 All learning is in the dream. Of the checkpoints, the one that drives best on the 16 real validation tracks is kept; the
 time that takes is part of --minutes. --evaluate drives test tracks, on which nothing is ever chosen.
-Needs: pip install "dreamgym[sb3,train]"
+Needs: pip install ".[sb3,train]"
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def evaluate(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/sb3-ppo"))
-    parser.add_argument("--minutes", type=float, default=19.5, help="for training and validation together")
+    parser.add_argument("--minutes", type=float, default=13.0, help="for training and validation together")
     parser.add_argument("--steps", type=int, default=10**9, help="dream steps to learn from, if time does not end it")
     parser.add_argument("--num-envs", type=int, default=1024)
     parser.add_argument("--n-steps", type=int, default=64, help="of each environment between updates")
@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--log-interval", type=int, default=10, help="updates between tables")
     parser.add_argument("--world-model", type=Path, help="a bundle's folder; the shipped one when not given")
     parser.add_argument("--evaluate", action="store_true", help="drive real test tracks with model.zip, nothing else")
-    parser.add_argument("--episodes", type=int, default=50, help="test tracks to drive")
+    parser.add_argument("--episodes", type=int, default=100, help="test tracks to drive")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     if args.evaluate:

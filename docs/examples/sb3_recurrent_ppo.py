@@ -3,7 +3,7 @@
     python docs/examples/sb3_recurrent_ppo.py --obs-type latent
 
 With ``obs_type="latent"`` the policy gets no hidden state of M's and has to remember by itself.
-Needs: pip install "dreamgym[sb3]"
+Needs: pip install ".[sb3]"
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python docs/examples/sb3_sac.py --steps 2000000
 
 SAC maps its own [-1, 1] to the action space, so the environment's actions stay as they are.
-Needs: pip install "dreamgym[sb3]"
+Needs: pip install ".[sb3]"
 """
 
 from __future__ import annotations

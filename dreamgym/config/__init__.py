@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dreamgym.config.driving import DemoConfig, EvaluateConfig, FidelityConfig, PlayConfig
-from dreamgym.config.folders import claim_folder, to_json, write_json, write_text
+from dreamgym.config.folders import claim_folder, to_json, whole_lines, write_json, write_text
 from dreamgym.config.pipeline import PipelineConfig
 from dreamgym.config.training import CollectConfig, EvolveConfig, MemoryConfig, VisionConfig
 
@@ -19,6 +19,7 @@ __all__ = [
     "VisionConfig",
     "claim_folder",
     "to_json",
+    "whole_lines",
     "write_json",
     "write_text",
 ]

@@ -10,15 +10,15 @@ from typing import Any
 
 from dreamgym.errors import OutputFolderError
 
-__all__ = ["claim_folder", "to_json", "write_json", "write_text"]
+__all__ = ["claim_folder", "to_json", "whole_lines", "write_json", "write_text"]
 
 
-def to_json(config: Any) -> dict[str, Any]:
-    """A config dataclass as plain JSON values; paths become strings."""
+def to_json(config: Any, beside: Path | None = None) -> dict[str, Any]:
+    """A config dataclass as plain JSON values; paths become strings, relative to the folder ``beside`` if given."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
-            return str(value)
+            return str(value) if beside is None else Path(os.path.relpath(value, beside)).as_posix()
         if isinstance(value, tuple | list):
             return [plain(item) for item in value]
         if isinstance(value, dict):
@@ -46,10 +46,22 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def whole_lines(path: Path) -> list[str]:
+    """Lines of a file that is appended to, none if it is missing; a last line that was cut off is taken out of it."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    if whole != lines:
+        write_text(path, "".join(whole))
+    return whole
+
+
 def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ()) -> None:
     """Make an output folder this run's own, or go on in it if the same run began there.
 
-    Writes ``config.json``. A folder that holds other things, or a run with another configuration, is left alone.
+    Writes ``config.json``, with paths relative to the folder, so that a run may be moved or gone on with from
+    elsewhere. A folder that holds other things, or a run with another configuration, is left alone.
 
     Args:
         folder: the output folder.
@@ -60,7 +72,7 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
         OutputFolderError: if the folder belongs to something else.
     """
     path = folder / "config.json"
-    wanted = {"stage": type(config).__name__, **to_json(config)}
+    wanted = {"stage": type(config).__name__, **to_json(config, folder)}
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))
         changed = [

@@ -58,7 +58,7 @@ class PipelineConfig:
     stop_at: float = float("inf")
     """Stop after a round whose controller reaches this mean on the validation tracks."""
     fast: bool = False
-    """Evolve in dreams stepped by loops that numba compiles; pip install "dreamgym[fast]"."""
+    """Evolve in dreams stepped by loops that numba compiles, on the CPU only; pip install "dreamgym[fast]"."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes driving in reality at once."""
     seed: int = 0

@@ -181,7 +181,7 @@ class EvolveConfig:
     validation_tracks: int = 16
     precision: Literal["float32", "bfloat16"] = "float32"
     fast: bool = False
-    """Step the dreams with loops compiled by numba; pip install "dreamgym[fast]"."""
+    """Step the dreams with loops compiled by numba, on the CPU only; pip install "dreamgym[fast]"."""
     seed: int = 0
     workers: int = 2
     """Processes driving in reality at a validation."""

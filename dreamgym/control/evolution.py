@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dreamgym.config import EvolveConfig, claim_folder, write_json
+from dreamgym.config import EvolveConfig, claim_folder, whole_lines, write_json
 from dreamgym.control.linear import LinearController
 from dreamgym.control.rollouts import RolloutScores, Trials
 from dreamgym.control.subspace import Subspace
@@ -170,15 +170,12 @@ class _GenerationLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.entries: list[dict[str, Any]] = []
-        if path.exists():
-            whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-            try:
-                self.entries = [json.loads(line) for line in whole]
-            except json.JSONDecodeError as error:
-                raise EpisodeFileError(
-                    f"{path} is damaged ({error}); delete the folder to evolve from the start"
-                ) from error
-            path.write_text("".join(whole), encoding="utf-8")
+        try:
+            self.entries = [json.loads(line) for line in whole_lines(path)]
+        except json.JSONDecodeError as error:
+            raise EpisodeFileError(
+                f"{path} is damaged ({error}); delete the folder to evolve from the start"
+            ) from error
 
     def __len__(self) -> int:
         return len(self.entries)

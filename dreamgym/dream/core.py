@@ -20,7 +20,7 @@ from dreamgym.memory.mdn_rnn import Prediction
 from dreamgym.real.world import CAR_RACING, World
 from dreamgym.world_model import WorldModel
 
-__all__ = ["DreamCore", "DreamStep"]
+__all__ = ["DreamCore", "DreamStep", "compiled_tile"]
 
 
 class DreamStep(NamedTuple):
@@ -82,7 +82,7 @@ class DreamCore(DreamRows):
         if max_episode_steps is not None and max_episode_steps < 1:
             raise ConfigError(f"max_episode_steps must be at least 1, or None for never; got {max_episode_steps}")
         device = torch.device(device)
-        self._tile = _compiled_tile(device) if fast else Tile
+        self._tile = compiled_tile(device) if fast else Tile
         super().__init__(StepKernel(world_model.memory, precision, device), num_envs, device)
         self.world_model = world_model
         self.world = world
@@ -251,8 +251,13 @@ class DreamCore(DreamRows):
         return result
 
 
-def _compiled_tile(device: torch.device) -> type[Tile]:
-    """How the fast mode steps rows; imported here, since nothing else needs numba."""
+def compiled_tile(device: torch.device) -> type[Tile]:
+    """How the fast mode steps rows; imported here, since nothing else needs numba.
+
+    Raises:
+        ConfigError: for another device than the CPU.
+        InstallationError: without numba.
+    """
     if device.type != "cpu":
         raise ConfigError(f'fast=True is for device="cpu"; got {str(device)!r}')
     try:

@@ -76,7 +76,7 @@ class DreamCarRacingEnv(gym.Env[NDArray[Any], Any]):
 
     ```
     * `temperature=None`: how uncertain the dream is: mixture logits / temperature, each sigma * its square root. None
-      is the bundle's value, at which dream and reality agree best; a number; or (low, high) to draw each episode's
+      is the bundle's value, which its driver was evolved at; a number; or (low, high) to draw each episode's
       from. `env.unwrapped.temperature` reads it and sets it live (set on a wrapper, an attribute stays there).
     * `obs_type="features"`: see Observation Space.
     * `continuous=True`: see Action Space.

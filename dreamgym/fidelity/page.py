@@ -39,7 +39,8 @@ def render_page(report: Mapping[str, Any]) -> str:
         "## Open-loop error",
         _open_loop(report["open_loop"]),
         "## Calibration, one step ahead",
-        calibration_section(report["calibration"], "calibration.png"),
+        calibration_section(report["calibration"]),
+        "![calibration](calibration.png)",
         "## Every policy",
         _policies(report),
     ]
@@ -96,8 +97,8 @@ def _open_loop(curves: Mapping[str, Any]) -> str:
     return f"{about}\n\n{curve_table}\n\n![error against horizon](open_loop.png)"
 
 
-def calibration_section(figures: Mapping[str, Any], picture: str) -> str:
-    """What :func:`dreamgym.fidelity.calibration.calibration` found, with the plot at the path ``picture``."""
+def calibration_section(figures: Mapping[str, Any]) -> str:
+    """What :func:`dreamgym.fidelity.calibration.calibration` found."""
     progress, termination, latents = figures["progress"], figures["termination"], figures["latents"]
     bins = [
         (f"{entry['predicted']:.4f}", f"{entry['actual']:.4f}", f"{entry['standard_error']:.4f}", entry["steps"])
@@ -124,7 +125,6 @@ def calibration_section(figures: Mapping[str, Any], picture: str) -> str:
         f"Ends without a lap: {expected}; log loss {losses}.",
         table(("predicted probability", "mean", "actual share", "steps"), ends),
         quantiles,
-        f"![calibration]({picture})",
     ]
     return "\n\n".join(parts)
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from dreamgym.config import whole_lines
 from dreamgym.errors import EpisodeFileError, OutputFolderError
 from dreamgym.evaluate.dream import evaluate_dream
 from dreamgym.evaluate.policies import Policy
@@ -87,11 +88,8 @@ def digest(world: WorldModel) -> str:
 
 
 def _read(log: Path, wanted: str) -> dict[tuple[str, int], EpisodeScore]:
-    if not log.exists():
-        return {}
-    whole = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
     found = {}
-    for line in whole:
+    for line in whole_lines(log):  # a line that a kill cut off is driven again
         try:
             entry = json.loads(line)
             world, name = entry.pop("world_model"), entry.pop("policy")
@@ -101,7 +99,6 @@ def _read(log: Path, wanted: str) -> dict[tuple[str, int], EpisodeScore]:
         if world != wanted:
             raise OutputFolderError(f"{log} holds drives through another world model; choose another output folder")
         found[name, score.seed] = score
-    log.write_text("".join(whole), encoding="utf-8")  # a line that a kill cut off is driven again
     return found
 
 

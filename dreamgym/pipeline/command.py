@@ -3,7 +3,8 @@
 Every stage has a folder of its own and goes on where it stopped, so the whole does as well: running the same command
 again skips what is done. A round evolves C in the dream, drives in reality with it, and shows M what happened there:
 
-    episodes/aimless, scripted -> vision -> latents/aimless, scripted -> memory-0 -> world-0 -> evolve-0
+    episodes/scripted -> vision
+    episodes/aimless, scripted -> latents/aimless, scripted -> memory-0 -> world-0 -> evolve-0
     -> episodes/drives-1 -> latents/drives-1 -> memory-1 -> world-1 -> evolve-1 -> ...
 """
 
@@ -16,11 +17,13 @@ from typing import Any
 
 from dreamgym.config import PipelineConfig, claim_folder, write_json
 from dreamgym.control.linear import LinearController
+from dreamgym.dream.core import compiled_tile
 from dreamgym.fidelity.plots import require_matplotlib
 from dreamgym.pipeline.report import DREAMS, DRIVES, measure, write_page
 from dreamgym.pipeline.rounds import Round
-from dreamgym.pipeline.stages import evolve_controller, learn_world
+from dreamgym.pipeline.stages import check, evolve_controller, learn_worlds
 from dreamgym.seeds import VALIDATION_SEEDS
+from dreamgym.training import choose_device
 from dreamgym.world_model import WorldModel
 
 __all__ = ["run", "train_all"]
@@ -40,10 +43,14 @@ def train_all(config: PipelineConfig) -> Path:
         The bundle of the round whose controller did best on the validation tracks, with that controller in it.
 
     Raises:
-        InstallationError: matplotlib is missing, for the pages.
+        ConfigError: a setting out of range, or ``config.fast`` where there is a GPU.
+        InstallationError: matplotlib is missing, for the pages, or numba with ``config.fast``.
         OutputFolderError: the output folder holds something else.
     """
+    check(config)
     require_matplotlib()
+    if config.fast:
+        compiled_tile(choose_device("auto"))
     claim_folder(config.out, config, may_differ=ADMISSIBLE_CHANGES)
     reports: list[dict[str, Any]] = []
     for number in range(config.rounds):
@@ -62,8 +69,8 @@ def train_all(config: PipelineConfig) -> Path:
 def run_round(config: PipelineConfig, this: Round) -> None:
     """Collect, retrain M, evolve C, and measure; writes the round's report."""
     started = time.monotonic()
-    for number in range(this.number + 1):
-        learn_world(config, Round(config.out, number))
+    this.page.unlink(missing_ok=True)
+    learn_worlds(config, this)
     evolve_controller(config, this, VALIDATION_SEEDS)
     report = measure(config, this, VALIDATION_SEEDS, dreams=DREAMS, drives=DRIVES)
     write_json(this.report, {**report, "seconds": time.monotonic() - started})
@@ -71,7 +78,8 @@ def run_round(config: PipelineConfig, this: Round) -> None:
 
 def _keep(config: PipelineConfig, best: Mapping[str, Any]) -> Path:
     this, final = Round(config.out, best["round"]), config.out / "world"
-    learn_world(config, this)
+    if not this.world.exists():
+        learn_worlds(config, this)
     world = WorldModel.load(this.world)
     world.controller = LinearController.load(this.controller)
     world.card["scores"] = {"validation": best["real"], "dream": best["dream"]}

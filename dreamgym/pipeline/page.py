@@ -21,32 +21,41 @@ _ABOUT_DREAMS = (
 
 
 def render_page(
-    reports: Sequence[Mapping[str, Any]], *, reconstructions: str, dream: str | None, calibration: str
+    reports: Sequence[Mapping[str, Any]],
+    *,
+    reconstructions: str | None = None,
+    dream: str | None = None,
+    calibration: str | None = None,
 ) -> str:
     """The whole page of the last of the reports.
 
     Args:
         reports: of all rounds so far.
-        reconstructions: where that picture is, as seen from the page.
-        dream: likewise; None where M's training drew none.
+        reconstructions: where that picture is, as seen from the page; None where there is none.
+        dream: likewise.
         calibration: likewise.
     """
     report = reports[-1]
-    vision = report["vision"]
+    vision, foreseen = report["vision"], calibration_section(report["calibration"])
     sections = {
         "Returns": f"{_ABOUT_RETURNS}\n\n{_returns(reports)}",
         "What V makes of these drives": (
             f"Squared error {vision['squared_error']:.1f} a frame, summed over pixels; KL divergence "
-            f"{vision['kl']:.1f} nats. {_ABOUT_RECONSTRUCTIONS}\n\n![frames and reconstructions]({reconstructions})"
+            f"{vision['kl']:.1f} nats. {_ABOUT_RECONSTRUCTIONS}"
+            + _picture("frames and reconstructions", reconstructions)
         ),
-        "What M dreams": f"{_ABOUT_DREAMS}\n\n![dreams]({dream})" if dream else "No picture was drawn.",
-        "Calibration, one step ahead": calibration_section(report["calibration"], calibration),
+        "What M dreams": _ABOUT_DREAMS + _picture("dreams", dream),
+        "Calibration, one step ahead": foreseen + _picture("calibration", calibration),
     }
     head = (
-        f"# Round {report['round']}\n\n{report['frames']:,} frames so far. This round took "
-        f"{report['seconds'] / 60:.0f} minutes and ended at {report['finished']}."
+        f"# Round {report['round']}\n\n{report['frames']:,} frames so far. This round ended at "
+        f"{report['finished']}, after {report['seconds'] / 60:.0f} minutes without a break."
     )
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
+
+
+def _picture(about: str, path: str | None) -> str:
+    return f"\n\n![{about}]({path})" if path else "\n\nThe picture is gone."
 
 
 def _returns(reports: Sequence[Mapping[str, Any]]) -> str:

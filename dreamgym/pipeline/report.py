@@ -27,7 +27,7 @@ from dreamgym.training import save_png
 from dreamgym.vision.train import evaluate_vision, reconstruction_sheet
 from dreamgym.world_model import WorldModel
 
-__all__ = ["measure", "write_page"]
+__all__ = ["DREAMS", "DRIVES", "measure", "write_page"]
 
 DREAMS = FIDELITY_SEEDS[:64]
 DRIVES = FIDELITY_SEEDS[50:54]
@@ -56,7 +56,7 @@ def measure(
         for temperature in TEMPERATURES
     }
     driver = partial(ControllerDriver, this.world, this.controller)
-    episodes = record_drives(this.run / "held-out" / f"round-{this.number}", {"controller": driver}, drives)
+    episodes = record_drives(this.held_out, {"controller": driver}, drives)
     forecasts = calibration(forecast(world, encode(world, episodes, config.seed)))
     plot_calibration(this.picture("calibration"), forecasts)
     return {
@@ -90,11 +90,14 @@ def write_page(this: Round, reports: Sequence[Mapping[str, Any]]) -> None:
         reports: of all rounds up to this one.
     """
     strips = sorted(this.memory.parent.glob("dream-*.png"))
+    pictures = {
+        "reconstructions": this.picture("reconstructions"),
+        "dream": strips[-1] if strips else None,
+        "calibration": this.picture("calibration"),
+    }
     page = render_page(
         reports,
-        reconstructions=this.picture("reconstructions").name,
-        dream=strips[-1].relative_to(this.run).as_posix() if strips else None,
-        calibration=this.picture("calibration").name,
+        **{name: path.relative_to(this.run).as_posix() for name, path in pictures.items() if path and path.exists()},
     )
     write_text(this.page, page)
 

@@ -72,6 +72,11 @@ class Round:
         """The round's figures and pictures, to be read."""
         return self.run / f"round-{self.number}.md"
 
+    @property
+    def held_out(self) -> Path:
+        """Drives of the round's controller for its page; with the controller, since they are of it."""
+        return self.evolution / "held-out"
+
     def picture(self, name: str) -> Path:
         """A picture of the page."""
         return self.run / f"round-{self.number}-{name}.png"

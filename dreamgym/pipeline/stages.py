@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from dreamgym.assemble import assemble
 from dreamgym.config import CollectConfig, EvolveConfig, MemoryConfig, PipelineConfig, VisionConfig
+from dreamgym.config.checks import require
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
 from dreamgym.control.rollouts import RolloutScores, real_scores
@@ -18,17 +19,37 @@ from dreamgym.training import choose_device
 from dreamgym.vision.encode import encode_episodes
 from dreamgym.vision.train import train_vision
 
-__all__ = ["evolve_controller", "learn_world"]
+__all__ = ["check", "evolve_controller", "learn_worlds"]
 
 
-def learn_world(config: PipelineConfig, this: Round) -> None:
-    """Drive in reality, let V and M learn from it, and put the round's dream together.
+def check(config: PipelineConfig) -> None:
+    """Refuse now what a stage would refuse hours later.
 
-    Frames that have been encoded may be gone, and so may everything else but the controllers of earlier rounds: what
-    is needed is made again, from the same seeds.
+    Raises:
+        ConfigError: a setting out of range.
     """
+    require(config.rounds > 0, "rounds", "a positive number", config.rounds)
+    vision_config(config)
+    for this in (Round(config.out, 0), Round(config.out, config.rounds - 1)):
+        for name in this.recordings:
+            recording_config(config, this, name)
+        memory_config(config, this)
+        evolve_config(config, this)
+
+
+def learn_worlds(config: PipelineConfig, last: Round) -> None:
+    """Drive in reality, let V and M learn from it, and put the dream together, in each round up to ``last``.
+
+    Frames that have been encoded may be gone, and so may everything else but the controllers of earlier rounds: it is
+    made again, from the same seeds. On the same processor and number of threads that gives the same bits.
+    """
+    for number in range(last.number + 1):
+        _learn_world(config, Round(last.run, number))
+
+
+def _learn_world(config: PipelineConfig, this: Round) -> None:
     if not this.vision.exists():
-        collect(recording(config, this, SCRIPTED))
+        collect(scripted_config(config))
         train_vision(vision_config(config))
     for name in this.recordings:
         _record(config, this, name)
@@ -48,20 +69,17 @@ def learn_world(config: PipelineConfig, this: Round) -> None:
 
 def _record(config: PipelineConfig, this: Round, name: str) -> None:
     """Have the latents of some of the round's drives."""
-    latents, wanted = this.run / "latents" / name, recording(config, this, name)
-    if all((latents / planned.file_name).exists() for planned in plan(wanted)):
-        return
-    collect(wanted, controller_drivers(wanted.world_model, wanted.controller) if wanted.controller else None)
+    latents, wanted = this.run / "latents" / name, recording_config(config, this, name)
+    if not all((latents / planned.file_name).exists() for planned in plan(wanted)):
+        collect(wanted, controller_drivers(wanted.world_model, wanted.controller) if wanted.controller else None)
     encode_episodes(wanted.out, this.vision, latents, device=choose_device("auto"))
 
 
-def recording(config: PipelineConfig, this: Round, name: str) -> CollectConfig:
+def recording_config(config: PipelineConfig, this: Round, name: str) -> CollectConfig:
     """What is recorded under a name, see :attr:`Round.recordings`."""
-    recordings: dict[str, Callable[[], CollectConfig]] = {
-        AIMLESS: lambda: aimless_config(config),
-        SCRIPTED: lambda: scripted_config(config),
-    }
-    return recordings.get(name, lambda: drives_config(config, this))()
+    if name == AIMLESS:
+        return aimless_config(config)
+    return scripted_config(config) if name == SCRIPTED else drives_config(config, this)
 
 
 def aimless_config(config: PipelineConfig) -> CollectConfig:

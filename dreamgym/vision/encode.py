@@ -118,7 +118,14 @@ def encode_episodes(episodes: Path, vision: Path, out: Path, *, device: torch.de
 
 
 def read_latents(*folders: Path) -> list[LatentEpisode]:
-    """Every encoded episode of the folders, in order: each as it was driven, then mirrored."""
+    """Every encoded episode of the folders, in order: each as it was driven, then mirrored.
+
+    Raises:
+        EpisodeFileError: a folder is missing, or a file is damaged.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise EpisodeFileError(f"{folder}: expected a folder of encoded episodes, there is none")
     found = []
     for path in episode_paths(*folders):
         arrays = read_arrays(path)

@@ -29,11 +29,16 @@ class PackedConvolutions:
     Args:
         layers: square convolutions without padding, each with a rectifier after it.
         dtype: of what the products take and give, float32 or bfloat16; sums are float32 in any case.
+        side: of the images. On how many threads they will be multiplied is taken to be how many torch has now.
     """
 
-    def __init__(self, layers: nn.Sequential, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, layers: nn.Sequential, dtype: torch.dtype = torch.float32, side: int = 64) -> None:
         self._dtype = dtype
-        self._layers = [_fastest(layer, dtype) for layer in layers if isinstance(layer, nn.Conv2d)]
+        self._layers: list[_ProductOfPatches | _Convolution] = []
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d):
+                self._layers.append(_fastest(layer, dtype, side))
+                side = (side - layer.kernel_size[0]) // layer.stride[0] + 1
 
     def __call__(self, images: Tensor) -> Tensor:
         """What ``layers(images).flatten(1)`` is.
@@ -50,10 +55,10 @@ class PackedConvolutions:
         return hidden.permute(0, 3, 1, 2).flatten(1).float()
 
 
-def _fastest(layer: nn.Conv2d, dtype: torch.dtype) -> _ProductOfPatches | _Convolution:
+def _fastest(layer: nn.Conv2d, dtype: torch.dtype, side: int) -> _ProductOfPatches | _Convolution:
     if layer.in_channels < _MANY_CHANNELS and packable(layer.weight.to(dtype), _Convolution.OPERATIONS):
         convolution = _Convolution(layer, dtype)
-        if convolution.frames_are_alike():
+        if convolution.frames_are_alike(side):
             return convolution
     return _ProductOfPatches(layer, dtype)
 
@@ -101,13 +106,13 @@ class _Convolution:
         made: Tensor = convolve(pixels, self._packed, self._bias, [0, 0], strides, [1, 1], 1, "relu", [], "")
         return made.permute(0, 2, 3, 1).contiguous()
 
-    def frames_are_alike(self) -> bool:
+    def frames_are_alike(self, side: int) -> bool:
         """Whether this processor makes the same of a frame alone as among others: tried, for they differ."""
         generator = torch.Generator().manual_seed(0)
         channels = self._weight.shape[1]
-        images = torch.randn(9, 32, 32, channels, generator=generator).to(self._weight.dtype)
+        images = torch.randn(16, side, side, channels, generator=generator).to(self._weight.dtype)
         together = self(images)
-        return all(torch.equal(self(images[-count:].clone()), together[-count:]) for count in (1, 2, 3, 5, 8))
+        return all(torch.equal(self(images[-count:].clone()), together[-count:]) for count in range(1, 16))
 
 
 def _over_patches(product: Packed, images: Tensor, kernel: int, stride: int) -> Tensor:
