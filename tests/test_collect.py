@@ -133,8 +133,14 @@ def test_killing_the_parent_leaves_whole_shards_and_no_workers(tmp_path: Path):
     group = os.getpgid(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    for path in episode_paths(tmp_path / "run"):
-        assert len(read_episode(path)) == 20
+    shards = episode_paths(tmp_path / "run")
+    assert len(shards) >= 4
+    planned = {each.file_name: each for each in plan(CollectConfig(out=tmp_path, frames=100_000, lengths=(20,)))}
+    for path in shards:
+        episode, wanted = read_episode(path), planned[path.name]
+        assert (episode.seed, episode.driver, len(episode)) == (wanted.seed, wanted.driver, 20)
+    again = drive(DRIVERS[wanted.driver](), wanted.seed, 20)
+    assert np.array_equal(episode.frames, again.frames) and np.array_equal(episode.actions, again.actions)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
@@ -150,3 +156,10 @@ def test_any_object_with_reset_and_act_is_a_driver():
     still = SimpleNamespace(reset=lambda env, rng: None, act=lambda frame: np.zeros(3, np.float32))
     episode = drive(still, 1_000_004, 10)
     assert len(episode) == 10 and not episode.actions.any()
+
+
+def test_an_episode_without_progress_ends_when_patience_does():
+    still = SimpleNamespace(reset=lambda env, rng: None, act=lambda frame: np.zeros(3, np.float32))
+    episode = drive(still, 1_000_004, 100, patience=5)
+    assert episode.truncated and not episode.terminated
+    assert len(episode) == np.flatnonzero(episode.rewards > 0)[-1] + 1 + 5

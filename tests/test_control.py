@@ -45,8 +45,13 @@ def config_for(folder: Path, **changes: Any) -> EvolveConfig:
     return replace(EvolveConfig(out=folder, generations=6, population=8, rollouts=4, sigma=0.5), **changes)
 
 
-def evolve_target(config: EvolveConfig, **arguments: Any) -> LinearController:
-    return evolve(config, EnvTrials(TargetEnvs(32), config), **arguments)
+def evolve_target(config: EvolveConfig, envs: TargetEnvs | None = None, **arguments: Any) -> LinearController:
+    return evolve(config, EnvTrials(envs or TargetEnvs(32), config), **arguments)
+
+
+def resets_of(generations: int) -> int:
+    """How often that many generations reset: at the line, and anywhere."""
+    return 2 * generations
 
 
 def test_squashing_is_the_papers():
@@ -87,7 +92,9 @@ def test_a_bad_controller_file_is_refused_by_name(tmp_path: Path):
 def test_evolution_improves_and_resumes_to_the_bit(tmp_path: Path):
     whole = evolve_target(config_for(tmp_path / "whole"))
     evolve_target(config_for(tmp_path / "cut", generations=3))
-    resumed = evolve_target(config_for(tmp_path / "cut"))
+    envs = TargetEnvs(32)
+    resumed = evolve_target(config_for(tmp_path / "cut"), envs)
+    assert len(envs.resets) == resets_of(3)
     assert np.array_equal(whole.parameters, resumed.parameters)
     entries = [json.loads(line) for line in (tmp_path / "whole/generations.jsonl").read_text().splitlines()]
     assert len(entries) == 6
@@ -98,7 +105,9 @@ def test_a_line_cut_off_by_a_kill_is_evolved_again(tmp_path: Path):
     whole = evolve_target(config_for(tmp_path / "run"))
     log = tmp_path / "run/generations.jsonl"
     log.write_text(log.read_text()[:-20])
-    assert np.array_equal(evolve_target(config_for(tmp_path / "run")).parameters, whole.parameters)
+    envs = TargetEnvs(32)
+    assert np.array_equal(evolve_target(config_for(tmp_path / "run"), envs).parameters, whole.parameters)
+    assert len(envs.resets) == resets_of(1)
 
 
 def test_numpys_global_generator_is_left_alone(tmp_path: Path):
@@ -190,11 +199,16 @@ def test_a_subspace_keeps_what_varies():
     assert half.expand(np.zeros((7, 9))).shape == (7, 15)
 
 
-def test_evolution_in_a_subspace_improves_and_resumes(tmp_path: Path):
+def test_evolution_keeps_to_its_subspace_and_resumes(tmp_path: Path):
     subspace = Subspace.of(np.random.default_rng(0).uniform(-1, 1, (50, 2)), 1)
     whole = evolve_target(config_for(tmp_path / "whole"), subspace=subspace)
     evolve_target(config_for(tmp_path / "cut", generations=3), subspace=subspace)
-    assert np.array_equal(evolve_target(config_for(tmp_path / "cut"), subspace=subspace).parameters, whole.parameters)
+    envs = TargetEnvs(32)
+    resumed = evolve_target(config_for(tmp_path / "cut"), envs, subspace=subspace)
+    assert np.array_equal(resumed.parameters, whole.parameters)
+    assert len(envs.resets) == resets_of(3)
+    assert whole.parameters.any()
+    np.testing.assert_allclose(subspace.expand(subspace.reduce(whole.parameters)), whole.parameters, atol=1e-5)
 
 
 def test_fitness_is_the_mean_less_penalties_and_of_hard_rollouts_apart(tmp_path: Path):

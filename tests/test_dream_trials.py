@@ -6,10 +6,12 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 from dreamgym.config import EvolveConfig
-from dreamgym.control.rollouts import EnvTrials
-from dreamgym.dream_trials import DreamTrials
+from dreamgym.control.rollouts import EnvTrials, rollout_seeds
+from dreamgym.dream.core import DreamCore
+from dreamgym.dream_trials import DreamTrials, dream_rollout
 from dreamgym.errors import WorkerError
 from dreamgym.world_model import WorldModel
 
@@ -35,6 +37,10 @@ def test_hard_rollouts_are_short_and_begin_at_hard_moments(config: EvolveConfig)
     np.testing.assert_array_equal(one.returns, two.returns)
     assert one.returns.shape == (5, 7)
     assert one.lengths[:, 4:].max() == 7 < one.lengths[:, :4].max() <= 20
+    core = DreamCore(WorldModel.load(config.world_model), 15, temperature=config.temperature, max_episode_steps=7)
+    core.reset(seeds=torch.tensor(rollout_seeds(harder, 3)[4:] * 5), start="hard", progress=0.0)
+    weights = population(alone).astype(np.float32)
+    np.testing.assert_array_equal(one.returns[:, 4:], dream_rollout(core, weights, pace_limit=0.5).returns)
 
 
 def population(trials: DreamTrials) -> np.ndarray:
@@ -90,8 +96,11 @@ def test_a_process_that_dies_is_an_error_that_says_how_to_go_on(config: EvolveCo
 
 
 def test_an_error_in_a_process_is_raised_here(config: EvolveConfig):
-    with DreamTrials(replace(config, workers=2)) as trials, pytest.raises(RuntimeError):
-        trials(population(trials)[:, :-3], 0)
+    with DreamTrials(replace(config, workers=2)) as trials:
+        with pytest.raises(RuntimeError) as raised:
+            trials(population(trials)[:, :-3], 0)
+        assert not isinstance(raised.value, WorkerError)
+        assert np.isfinite(trials(population(trials), 0).returns).all()  # the processes go on
 
 
 def test_closing_leaves_no_process(config: EvolveConfig):

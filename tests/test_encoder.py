@@ -103,6 +103,8 @@ def test_convolutions_by_onednn_and_by_patches_are_the_same(
 ) -> None:
     images = torch.rand(3, 64, 64, 3)
     fast = PackedConvolutions(full_size_world_model.vision.encoder, dtype)
+    if not isinstance(fast._layers[0], packed._Convolution):
+        pytest.skip("oneDNN does not convolve here")
     monkeypatch.setattr(packed, "_MANY_CHANNELS", 0)
     plain = PackedConvolutions(full_size_world_model.vision.encoder, dtype)
     tolerance = 1e-5 if dtype is torch.float32 else 0.02

@@ -17,7 +17,7 @@ from dreamgym.control.linear import LinearController
 from dreamgym.dream.core import DreamCore
 from dreamgym.encoder import LatentEncoder
 from dreamgym.errors import ActionError, ConfigError, WorkerError
-from dreamgym.evaluate import evaluate_dream, evaluate_real, workers
+from dreamgym.evaluate import evaluate_dream, evaluate_real, real, workers
 from dreamgym.evaluate.real import drive_tracks
 from dreamgym.evaluate.scores import EpisodeScore
 from dreamgym.real.world import make_real
@@ -62,6 +62,14 @@ class Constant:
 
     def __call__(self, observation: Array) -> Array:
         return np.tile(np.array(self.action, np.float32), (len(observation), 1))
+
+
+class Looking:
+    """A policy that drives by all it sees: whoever sees something else soon drives elsewhere."""
+
+    def __call__(self, observation: Array) -> Array:
+        seen = np.sin(7.0 * observation.sum(axis=1))
+        return np.stack([seen, np.ones_like(seen), np.zeros_like(seen)], axis=1).astype(np.float32)
 
 
 def test_a_dream_is_scored_as_the_core_pays(toy_world_model: WorldModel) -> None:
@@ -132,15 +140,24 @@ def test_reality_is_seen_through_v_and_m(toy_world_model: WorldModel) -> None:
     env.close()
 
 
-def test_latent_mean_and_own_drawing_are_passed_on(toy_world_model: WorldModel) -> None:
+def test_latent_mean_and_own_drawing_are_passed_on(
+    toy_world_model: WorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert toy_world_model.controller is not None
-    seen = []
+    seen, drawn = [], []
+
+    def noting(**arguments: object) -> object:
+        drawn.append(arguments["exact"])
+        return make_real(**arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(real, "make_real", noting)
     for latent, exact in (("sample", True), ("sample", False), ("mean", True)):
         policy = Noting(toy_world_model.controller)
         evaluate_real(
             policy, [3], workers=1, world_model=toy_world_model, latent=latent, exact_drawing=exact, max_episode_steps=3
         )
         seen.append(np.concatenate(policy.seen))
+    assert drawn == [True, False, True]
     np.testing.assert_array_equal(seen[0], seen[1])
     assert not np.array_equal(seen[0], seen[2])
 
@@ -157,6 +174,17 @@ def test_scores_do_not_depend_on_the_workers(toy_world_model: WorldModel) -> Non
     assert alone[0].score != alone[1].score
     assert sorted(done) == sorted(zip(tasks, alone, strict=True))
     assert not multiprocessing.active_children()
+
+
+def test_what_a_policy_sees_does_not_depend_on_the_workers(toy_world_model: WorldModel) -> None:
+    found = {}
+    for latent in ("sample", "mean"):
+        drive = functools.partial(
+            evaluate_real, Looking(), [5, 6], world_model=toy_world_model, latent=latent, max_episode_steps=60
+        )
+        found[latent] = drive(workers=1)
+        assert drive(workers=2) == found[latent]
+    assert found["sample"] != found["mean"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
+import json
 import os
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -45,15 +48,20 @@ class Evil:
 
 
 def test_a_pickle_is_not_read_untrusted(toy_world_model: WorldModel, tmp_path: Path) -> None:
-    path = tmp_path / "evil.zip"
+    sentinel, path = tmp_path / "sentinel", tmp_path / "evil.zip"
+    evil = base64.b64encode(pickle.dumps(Evil(sentinel))).decode()
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("data", "{}")
-    for name in ("evil.zip", "evil.safetensors", "evil"):
+        archive.writestr("data", json.dumps({"policy_class": {":type:": "x", ":serialized:": evil}}))
+    errors = {"evil.zip": UntrustedPickleError, "evil.safetensors": BundleError, "evil": BundleError}
+    for name, error in errors.items():
         (tmp_path / name).write_bytes(path.read_bytes())
-        with pytest.raises((UntrustedPickleError, BundleError)):
+        with pytest.raises(error):
             load_policy(tmp_path / name, toy_world_model)
     with pytest.raises(UntrustedPickleError, match="trust-pickle"):
         load_policy(path, toy_world_model)
+    assert not sentinel.exists()
+    pickle.loads(base64.b64decode(evil))  # the trap is armed
+    assert sentinel.exists()
 
 
 def saved_ppo(path: Path, size: int, low: float, name: str = "PPO") -> Any:

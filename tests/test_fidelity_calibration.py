@@ -54,6 +54,8 @@ def test_a_forecast_is_of_the_next_step(toy_world_model: WorldModel) -> None:
     np.testing.assert_allclose(found.progress, prediction.progress, rtol=1e-5)
     np.testing.assert_array_equal(found.made, drive.episode.progress)
     assert found.ended.tolist() == [0.0] * 11 + [1.0]
+    lap = replace(drive, episode=replace(drive.episode, terminated=True, lap_finished=True))
+    assert not forecast(toy_world_model, [lap]).ended.any()
     wanted = mixture_log_likelihood(prediction.mixture, drive.z[1:])
     np.testing.assert_allclose(found.log_likelihood, wanted, rtol=1e-5)
 

@@ -41,9 +41,9 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
             frames=rng.integers(0, 256, (length + 1, 64, 64, 3), dtype=np.uint8),
             actions=rng.random((length, 3), np.float32),
             rewards=np.where(rng.random(length) < 0.3, 3.9, -0.1).astype(np.float32),
-            terminated=index == 0,
-            truncated=index != 0,
-            lap_finished=False,
+            terminated=index < 2,
+            truncated=index == 2,
+            lap_finished=index == 1,
             lap_units=250,
             seed=1_000_000 + index,
             driver="test",
@@ -60,6 +60,11 @@ def vision(episodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def latents(episodes: Path, vision: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return encode_episodes(episodes, vision, tmp_path_factory.mktemp("latents"))
+
+
+def test_a_finished_lap_is_not_the_world_left(latents: Path):
+    left = [episode.left_world for episode in read_latents(latents)]
+    assert left == [True, True, False, False, False, False]  # each as it was driven, and mirrored
 
 
 def vision_config(episodes: Path, out: Path, *, steps: int) -> VisionConfig:
@@ -80,15 +85,22 @@ def same_weights(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def cut_at(monkeypatch: pytest.MonkeyPatch, module: str, step: int) -> None:
-    """Die in the given step, as a killed run does: after the last checkpoint, before the next."""
+def cut_at(monkeypatch: pytest.MonkeyPatch, module: str, step: int | None) -> list[int]:
+    """Die in the given step, as a killed run does: after the last checkpoint, before the next.
+
+    Returns:
+        The steps begun, as they come.
+    """
+    begun = []
 
     def dying(number: int, steps: int, peak: float) -> float:
+        begun.append(number)
         if number == step:
             raise Cut
         return one_cycle(number, steps, peak)
 
     monkeypatch.setattr(f"dreamgym.{module}.train.one_cycle", dying)
+    return begun
 
 
 def test_v_cut_off_and_resumed_is_v_to_the_bit(episodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -97,7 +109,9 @@ def test_v_cut_off_and_resumed_is_v_to_the_bit(episodes: Path, tmp_path: Path, m
         cut_at(patch, "vision", 3)
         with pytest.raises(Cut):
             train_vision(vision_config(episodes, tmp_path / "cut", steps=4))
+    begun = cut_at(monkeypatch, "vision", None)
     resumed = train_vision(vision_config(episodes, tmp_path / "cut", steps=4))
+    assert begun == [2, 3]
     assert same_weights(whole, resumed)
     logs = [(tmp_path / run / "log.jsonl").read_text() for run in ("whole", "cut")]
     assert logs[0] == logs[1]
@@ -110,7 +124,9 @@ def test_m_cut_off_and_resumed_is_m_to_the_bit(latents: Path, tmp_path: Path, mo
         cut_at(patch, "memory", 5)
         with pytest.raises(Cut):
             train_memory(memory_config(latents, tmp_path / "cut", steps=6))
+    begun = cut_at(monkeypatch, "memory", None)
     resumed = train_memory(memory_config(latents, tmp_path / "cut", steps=6))
+    assert begun == [4, 5]
     assert same_weights(whole, resumed)
     assert not same_weights(whole, tmp_path / "cut" / "memory-000002.safetensors")
 
