@@ -64,6 +64,7 @@ class LatentEncoder:
         DivergedError: when one of V's or M's weights is not finite.
     """
 
+    @torch.inference_mode(False)  # tensors made in it could not be used outside
     def __init__(
         self, world_model: WorldModel, num_envs: int = 1, *, latent: str = "sample", precision: str = "float32"
     ) -> None:

@@ -116,6 +116,7 @@ class WorldModel:
         return float(self.card.get("lap_units", 280.0))
 
     @classmethod
+    @torch.inference_mode(False)  # weights made in it could not be used outside
     def load(cls, path: str | Path | None = None, *, world: str = CAR_RACING.name) -> WorldModel:
         """Read a bundle, strictly.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from toy_envs import DREAM, GAS, DreamFactory
 
@@ -95,6 +96,16 @@ def test_example_of_the_manual_runs(full_size_bundle: Path, monkeypatch: pytest.
     failed, attempted = doctest.testmod(dream_env)
     assert failed == 0
     assert attempted == 3
+
+
+def test_a_dream_made_in_inference_mode_is_as_any(toy_world_model: WorldModel) -> None:
+    with torch.inference_mode():
+        inside = gym.make(DREAM, world_model=toy_world_model)
+        first = inside.reset(seed=1)[0], inside.step(GAS)[0]
+    outside = gym.make(DREAM, world_model=toy_world_model)
+    second = outside.reset(seed=1)[0], outside.step(GAS)[0]
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(inside.step(GAS)[0], outside.step(GAS)[0])
 
 
 @pytest.mark.slow

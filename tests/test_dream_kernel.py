@@ -43,7 +43,7 @@ def test_copies_dream_on_alike(
 
 def test_products_without_onednn_agree(full_size_world_model: WorldModel, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = rollout(DreamCore(full_size_world_model, 20))
-    monkeypatch.setattr(products, "_packable", lambda weight: False)
+    monkeypatch.setattr(products, "packable", lambda weight, operations: False)
     torch.testing.assert_close(rollout(DreamCore(full_size_world_model, 20)), expected, atol=1e-4, rtol=0)
 
 
@@ -54,7 +54,7 @@ def test_captured_steps_are_the_default_ones(
     """What a GPU's graph would launch, here without one: static buffers, nothing decided between its kernels."""
     captured: list[str] = []
 
-    def capture(work: Callable[[], None]) -> Callable[[], None]:
+    def capture(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
         captured.append("")
         for _ in range(4):  # to warm up, and to record
             work()

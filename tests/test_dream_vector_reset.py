@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode
 from toy_envs import assert_same, make_dreams
 
 from dreamgym.dream.vector_env import DreamCarRacingVectorEnv
-from dreamgym.errors import ConfigError, ResetNeededError, TemperatureError
+from dreamgym.errors import ConfigError, ObservationError, ResetNeededError, TemperatureError
 from dreamgym.world_model import WorldModel
 
 MODES = list(AutoresetMode)
@@ -79,6 +79,19 @@ def test_reset_leaves_the_options_as_they_are(toy_world_model: WorldModel) -> No
     assert info["_progress"].tolist() == [True, False, True]
     assert (info["temperature"] > 0.4).tolist() == [True, False, True]
     assert envs.temperature[1] == 1.0
+
+
+def test_frames_and_states_are_one_for_all_or_one_for_each(toy_world_model: WorldModel) -> None:
+    envs = make_dreams(toy_world_model, 3)
+    before, _ = envs.reset(seed=0)
+    mask = np.array([False, True, True])
+    for wrong in (
+        {"observation": np.zeros((2, 64, 64, 3), np.uint8)},
+        {"state": (np.zeros((4, 12)), np.zeros((4, 12)))},
+    ):
+        with pytest.raises(ObservationError, match="one for each of the 3"):
+            envs.reset(seed=[1, 2, None], options={"reset_mask": mask, **wrong})
+        assert np.array_equal(envs.core.features.numpy(), before)
 
 
 def test_disabled_insists_on_a_reset(toy_world_model: WorldModel) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from dreamgym.config import FidelityConfig
-from dreamgym.errors import BundleNotFoundError, ConfigError, InstallationError, OutputFolderError
+from dreamgym.errors import BundleNotFoundError, ConfigError, InstallationError, OutputFolderError, TemperatureError
 from dreamgym.fidelity import bad_policies, measure, returns, run
 from dreamgym.fidelity.drives import StraightOn, encode, record_drives
 from dreamgym.world_model import WorldModel
@@ -30,6 +30,16 @@ def test_drives_are_recorded_once_and_encoded(toy_world_model: WorldModel, tmp_p
     assert not torch.equal(seen.z, seen.other_z)
     torch.testing.assert_close(seen.z, encode(toy_world_model, first, seed=0)[0].z)
     assert seen.left_world.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("change", [{"temperatures": (0.7, 0.0)}, {"seed": -1}, {"episodes": 1}])
+def test_what_cannot_be_measured_is_refused_before_a_drive(
+    toy_bundle: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    config = FidelityConfig(out=tmp_path / "fidelity", world_model=toy_bundle, **change)
+    with pytest.raises((ConfigError, TemperatureError)):
+        measure(config, WorldModel.load(toy_bundle), bad_policies(), bad=["still"])
+    assert not config.out.exists()
 
 
 def test_the_whole_is_measured_and_written(

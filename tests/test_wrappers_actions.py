@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_racing import FakeRacing, latent_racing, random_actions
 from gymnasium.spaces import Box
-from gymnasium.wrappers import ClipAction, RescaleAction, StickyAction, TimeLimit
+from gymnasium.wrappers import ClipAction, RescaleAction, StickyAction, TimeLimit, TransformAction
 
 from dreamgym.errors import ActionError
 from dreamgym.world_model import WorldModel
@@ -29,6 +29,22 @@ def test_discrete_actions_advance_h_as_the_continuous_ones_they_stand_for(toy_wo
         assert discrete.unwrapped.executed == [choice]  # type: ignore[attr-defined]
         seen.append(wanted)
     assert len(np.unique(np.stack(seen), axis=0)) == 5
+
+
+def test_a_transform_of_its_own_is_read_as_it_acts(toy_world_model: WorldModel) -> None:
+    class Halved(TransformAction[Any, Any, Any]):
+        def __init__(self, env: gym.Env[Any, Any]) -> None:
+            super().__init__(env, lambda action: action, env.action_space)
+
+        def action(self, action: Any) -> Any:
+            return action / 2
+
+    plain = latent_racing(toy_world_model)
+    halved = LatentObservation(Halved(FakeRacing(length=-1)), world_model=toy_world_model)
+    for env in (plain, halved):
+        env.reset(seed=1)
+    for action in random_actions(4):
+        assert np.array_equal(halved.step(action)[0], plain.step(action / 2)[0])
 
 
 def test_rescaled_and_clipped_actions_count_as_executed(toy_world_model: WorldModel) -> None:

@@ -151,9 +151,13 @@ def test_seeds_and_options_hold_for_one_reset(dream_venv: VecEnvFactory) -> None
     assert not np.array_equal(first, second)
     venv.seed(4)
     assert np.array_equal(venv.reset(), first)
-    venv.set_options([{"temperature": 1.0}, {}, {}])
-    with pytest.raises(ConfigError, match="same reset options"):
-        venv.reset()
+    frames = [np.full((64, 64, 3), shade, np.uint8) for shade in (100, 101, 101)]
+    for options in ([{"temperature": 1.0}, {}, {}], [{"observation": frame} for frame in frames]):
+        venv.set_options(options)
+        with pytest.raises(ConfigError, match="same reset options"):
+            venv.reset()
+    venv.set_options([{"observation": frames[0].copy()} for _ in range(COUNT)])
+    venv.reset()
 
 
 def test_attributes_of_a_native_vector_environment(dream_venv: VecEnvFactory) -> None:
@@ -165,6 +169,11 @@ def test_attributes_of_a_native_vector_environment(dream_venv: VecEnvFactory) ->
     venv.set_attr("temperature", 0.75, indices=[0, 2])
     assert venv.get_attr("temperature") == [0.75, 1.25, 0.75]
     assert venv.get_attr("temperature", indices=[1]) == [1.25]
+    venv.set_attr("temperature", (2.0, 3.0), indices=[0, 2])
+    for _ in range(2):  # drawn anew for each episode, where it was set
+        venv.reset()
+        first, second, third = venv.get_attr("temperature")
+        assert second == 1.25 and 2.0 <= first <= 3.0 and 2.0 <= third <= 3.0 and first != third
     with pytest.raises(ConfigError, match="one for all"):
         venv.set_attr("obs_type", "rgb", indices=0)
     assert not venv.has_attr("wheels")

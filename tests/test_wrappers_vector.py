@@ -99,6 +99,22 @@ def test_disabled_resets_by_the_mask(toy_world_model: WorldModel, obs_type: str)
     assert resets >= COUNT
 
 
+@pytest.mark.parametrize("vector", [SyncVectorEnv, AsyncVectorEnv])
+def test_disabled_insists_on_a_reset(toy_world_model: WorldModel, vector: Any) -> None:
+    inner = vector([FakeRacing] * COUNT, autoreset_mode=AutoresetMode.DISABLED)
+    envs = VectorLatentObservation(inner, world_model=toy_world_model)
+    envs.reset(seed=5)
+    ended = np.zeros(COUNT, bool)
+    for actions in random_actions(STEPS, COUNT):
+        if not ended.any():
+            observations, _, ended, _, _ = envs.step(actions)
+    assert ended.any()
+    with pytest.raises(ResetNeededError, match="have ended"):
+        envs.step(actions)
+    assert np.array_equal(envs.encoder.features(), observations)
+    envs.close()
+
+
 def test_bad_masks_change_nothing(toy_world_model: WorldModel) -> None:
     envs = VectorLatentObservation(fakes(AutoresetMode.DISABLED), world_model=toy_world_model)
     envs.reset(seed=5)
@@ -113,7 +129,8 @@ def test_bad_masks_change_nothing(toy_world_model: WorldModel) -> None:
 def test_seeds_one_by_one(toy_world_model: WorldModel) -> None:
     envs = VectorLatentObservation(fakes(AutoresetMode.NEXT_STEP), world_model=toy_world_model)
     observations, _ = envs.reset(seed=[7, 8, 9])
-    assert np.array_equal(envs.reset(seed=7)[0], observations)
+    for same in (7, np.int64(7), np.array([7, 8, 9])):
+        assert np.array_equal(envs.reset(seed=same)[0], observations)  # type: ignore[arg-type]
     assert not np.isclose(envs.reset()[0][:, :8], observations[:, :8]).any()
 
 

@@ -84,7 +84,7 @@ class SB3VecEnv(VecEnv):
     def reset(self) -> NDArray[Any]:
         """Begin an episode everywhere, with the seeds of :meth:`seed` and the options of :meth:`set_options`."""
         options = self._options[0]
-        if any(other != options for other in self._options):
+        if not all(_alike(other, options) for other in self._options):
             raise ConfigError(
                 f"expected the same reset options for all environments, got {self._options}; a native vector "
                 "environment takes one dict for all"
@@ -160,6 +160,10 @@ class SB3VecEnv(VecEnv):
             self._inside(attr_name).set_attr(attr_name, values)
         elif indices is None:
             setattr(layer, attr_name, value)
+        elif attr_name == "temperature" and hasattr(layer, "set_temperature"):
+            mask = np.zeros(self.num_envs, np.bool_)
+            mask[chosen] = True
+            layer.set_temperature(value, mask)
         elif not has_rows(getattr(layer, attr_name), self.num_envs):
             raise ConfigError(f"{attr_name} is one for all environments: expected indices=None, got {indices}")
         else:
@@ -213,6 +217,11 @@ class SB3VecEnv(VecEnv):
 
 # What SB3 asks of one environment, under the name that a vector environment has it by.
 _SINGLE = {"observation_space": "single_observation_space", "action_space": "single_action_space"}
+
+
+def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two environments' reset options are the same; they may hold arrays."""
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def _vector_env(env: Any, num_envs: int | None, kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:

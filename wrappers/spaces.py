@@ -79,7 +79,7 @@ class SingleActions:
         layer = env
         while isinstance(layer, gym.Wrapper):
             if isinstance(layer, TransformAction):
-                self._transforms.append(layer.func)
+                self._transforms.append(layer.action)
             elif isinstance(layer, gym.ActionWrapper) or type(layer).__module__ == _STATEFUL:
                 name = type(layer).__name__
                 raise ActionError(

@@ -12,8 +12,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from dreamgym.dream.vector_options import parse_seeds
 from dreamgym.encoder import LatentEncoder, LatentState
-from dreamgym.errors import ConfigError
+from dreamgym.errors import ConfigError, ResetNeededError
 from dreamgym.world_model import WorldModel
 from dreamgym.wrappers.spaces import LatentView, action_reader, require_frames
 
@@ -101,8 +102,8 @@ class VectorLatentObservation(_Base):
         """
         options = None if options is None else dict(options)  # Gymnasium takes the mask out of it
         mask = None if options is None else self._checked_mask(options.get("reset_mask"))
-        frames, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # a list is allowed
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else seed
+        seeds = None if seed is None else parse_seeds(seed, self.num_envs)  # Gymnasium wants Python's own ints
+        frames, infos = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]  # a list is allowed
         self.encoder.reset(frames, seeds=seeds, mask=mask)
         self._ended[slice(None) if mask is None else mask] = False
         return self._view.observe(), infos
@@ -120,6 +121,11 @@ class VectorLatentObservation(_Base):
     def step(self, actions: Any) -> StepReturn:
         """Drive one frame everywhere. See the class for what is observed and which errors are raised."""
         self.encoder.require_reset()
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
+            raise ResetNeededError(
+                f"environments {np.flatnonzero(self._ended).tolist()[:8]} have ended and autoreset is disabled; call "
+                "reset(options={'reset_mask': mask}) with their mask first"
+            )
         resetting = self._ended if self.autoreset_mode is AutoresetMode.NEXT_STEP else np.zeros_like(self._ended)
         executed = self._reader.read(actions, (self.num_envs,), ~resetting).numpy()
         passed = executed if isinstance(self._reader.space, Box) else np.where(resetting, 0, actions)

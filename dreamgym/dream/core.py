@@ -11,7 +11,7 @@ from dreamgym.dream.actions import ActionRange
 from dreamgym.dream.division import Division
 from dreamgym.dream.kernel import StepKernel
 from dreamgym.dream.options import Temperature, parse_temperature, temperature_ranges
-from dreamgym.dream.start import StartRequest, new_streams, start_noise, start_state
+from dreamgym.dream.start import StartRequest, new_streams, require_rows, start_noise, start_state
 from dreamgym.dream.state import DreamRows
 from dreamgym.dream.threads import single_thread
 from dreamgym.dream.tiles import Batch, Tile
@@ -65,6 +65,7 @@ class DreamCore(DreamRows):
         DivergedError: when one of M's weights is not finite.
     """
 
+    @torch.inference_mode(False)  # tensors made in it could neither be stepped nor used outside
     def __init__(
         self,
         world_model: WorldModel,
@@ -173,6 +174,7 @@ class DreamCore(DreamRows):
         choice, warmth, normal = start_noise(seed, episode, self.kernel.latent_size)
         with single_thread():
             request = StartRequest(start, observation, state, progress)
+            require_rows(request, self.num_envs)
             begun = start_state(request, self._bank, self.world_model, rows, choice, normal)
         self.seed[rows], self.episode[rows], self.seeded[rows], self.started[rows] = seed, episode, True, True
         self.z[rows], self.h[rows], self.c[rows], self.progress[rows] = begun
@@ -208,6 +210,7 @@ class DreamCore(DreamRows):
             executed: float32 of shape (B, A), in the world's range where they count.
             active: as in :meth:`step`.
         """
+        active = None if active is None else self._mask(active)
         self._require_started(active)
         with single_thread() as threads:
             division = self._divided(threads)

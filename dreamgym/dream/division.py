@@ -80,7 +80,7 @@ class Division:
         replay = replays[now]
         if replay is None:
             space = self._spaces.setdefault((0, tile.count), Workspace(self._kernel, tile.count))
-            launch = graphs.capture(torch.inference_mode()(lambda: tile.step(now, space)))
+            launch = graphs.capture(torch.inference_mode()(lambda: tile.step(now, space)), self._kernel.device)
             replay = replays[now] = _Replay(launch, tile.product, tile.cut, tile.broken)
         replay.launch()
         tile.product, tile.cut, tile.broken = replay.product, replay.cut, replay.broken

@@ -16,24 +16,27 @@ def wanted(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def capture(work: Callable[[], None]) -> Callable[[], None]:
+def capture(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """Record what ``work`` launches, to be launched again as a whole.
 
     Args:
         work: reads and writes tensors that stay where they are, never waits for the device, and may be done any
             number of times. What it makes is written anew by each replay.
+        device: where those tensors are, which need not be torch's current device.
 
     Returns:
         The replay. Nothing of ``work`` but its kernels runs in it.
     """
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(_WARM_UP):
+    with torch.cuda.device(device):
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                work()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        # Of this stream, since torch keeps one for all devices; other threads may go on allocating.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             work()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
     replay: Callable[[], None] = graph.replay
     return replay

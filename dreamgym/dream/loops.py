@@ -11,13 +11,17 @@ multiplication may be fused with an addition.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 
+from dreamgym.dream import elementary, noise
 from dreamgym.dream.elementary import ONE, TWO, exp, gated_tanh, log, normal, number, uniform
+from dreamgym.memory import mixture
 from dreamgym.memory.mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
 from dreamgym.world_model import LATENT_LIMIT
 
@@ -31,9 +35,26 @@ _LEAST, _MOST = np.float32(LOG_SIGMA_MIN), np.float32(LOG_SIGMA_MAX)
 _LIMIT = np.float32(LATENT_LIMIT)
 
 
+_COMPILED_IN = (Path(elementary.__file__), Path(noise.__file__), Path(mixture.__file__))
+"""Sources, other than this one, of what the loops are made of."""
+
+
 def _loop(function: F) -> F:
-    compile_it = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-    return cast(F, compile_it(function))
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    try:
+        compiled = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # there is no folder to keep compiled loops in
+        return cast(F, numba.njit(**options)(function))
+    _distinguish(compiled)
+    return cast(F, compiled)
+
+
+def _distinguish(compiled: Any) -> None:
+    """Have compiled loops found again only for the same sources: numba itself looks at this file alone."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in _COMPILED_IN) + repr(_LIMIT).encode()).hexdigest()
+    cache = compiled._cache
+    key = cache._index_key
+    cache._index_key = lambda *arguments: (*key(*arguments), digest)
 
 
 @_loop

@@ -93,6 +93,10 @@ class Window:
         self._screen: pygame.Surface | None = None
         self._clock: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy opens a window of its own."""
+        return {**vars(self), "_screen": None, "_clock": None}
+
     def show(self, frame: NDArray[np.uint8]) -> None:
         """Show a frame, uint8 of shape (560, 640, 3), and wait for its turn.
 

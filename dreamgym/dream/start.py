@@ -15,7 +15,7 @@ from dreamgym.real.preprocess import FRAME_SHAPE
 from dreamgym.vision.vae import sample_posterior
 from dreamgym.world_model import LATENT_LIMIT, StartBank, WorldModel
 
-__all__ = ["Start", "StartRequest", "new_streams", "start_noise", "start_state"]
+__all__ = ["Start", "StartRequest", "new_streams", "require_rows", "start_noise", "start_state"]
 
 
 class StartRequest(NamedTuple):
@@ -68,6 +68,19 @@ def start_noise(seed: Tensor, episode: Tensor, latent_size: int) -> tuple[Tensor
     counters = -torch.arange(1, 3 + 2 * pairs, dtype=torch.int32, device=seed.device)
     uniform = uniforms(row_keys(seed, episode), counters)
     return uniform[:, 0], uniform[:, 1], normals(uniform[:, 2:])[:, :latent_size]
+
+
+def require_rows(request: StartRequest, num_envs: int) -> None:
+    """Raise :class:`~dreamgym.errors.ObservationError` where frames or states are neither one nor one for each row."""
+    batches = {"observation": (request.observation, 4)}
+    if request.state is not None:
+        batches |= {name: (part, 2) for name, part in zip("hc", request.state, strict=True)}
+    for name, (value, batched) in batches.items():
+        if value is not None and value.ndim == batched and len(value) != num_envs:
+            raise ObservationError(
+                f"{name}: expected one for all environments, or one for each of the {num_envs}, also for those that do "
+                f"not begin; got {len(value)}"
+            )
 
 
 def start_state(

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["for_each_tile", "single_thread"]
+__all__ = ["for_each_tile", "one_thread_for_long", "single_thread"]
 
 T = TypeVar("T")
 
@@ -40,6 +40,19 @@ def single_thread() -> Iterator[int]:
         try:
             yield threads
         finally:
+            torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_thread_for_long() -> Iterator[None]:
+    """As :func:`single_thread`, around what takes so long that other threads must be let in meanwhile."""
+    with _LOCK:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _LOCK:
             torch.set_num_threads(threads)
 
 

@@ -129,8 +129,21 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
 
     @temperature.setter
     def temperature(self, value: Temperature | NDArray[np.floating]) -> None:
+        self.set_temperature(value)
+
+    def set_temperature(self, value: Temperature | NDArray[np.floating], mask: NDArray[np.bool_] | None = None) -> None:
+        """As setting :attr:`temperature`, in the environments of a mask only.
+
+        Args:
+            value: see there.
+            mask: bool of shape (num_envs,); None for all.
+
+        Raises:
+            TemperatureError: unless positive and finite.
+        """
         each = isinstance(value, np.ndarray) and value.ndim == 1
-        self.core.set_temperature(torch.from_numpy(np.array(value)) if each else value)  # type: ignore[arg-type]
+        chosen = None if mask is None else torch.from_numpy(mask)
+        self.core.set_temperature(torch.from_numpy(np.array(value)) if each else value, chosen)  # type: ignore[arg-type]
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Begin an episode in every environment, or in those of ``options["reset_mask"]``.

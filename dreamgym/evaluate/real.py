@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dreamgym.dream.threads import single_thread
+from dreamgym.dream.threads import one_thread_for_long
 from dreamgym.encoder import LatentEncoder
 from dreamgym.errors import ActionError, ConfigError
 from dreamgym.evaluate.policies import Policy, begin_episodes
@@ -199,7 +199,7 @@ def drive_tracks(
                 on_episode(tasks[index], score)
 
         if min(workers, len(tasks)) == 1:
-            with single_thread():
+            with one_thread_for_long():
                 for index, task in enumerate(tasks):
                     finished(index, job(task, bar.update))
         else:

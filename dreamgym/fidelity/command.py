@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dreamgym.config import FidelityConfig, claim_folder, write_json, write_text
+from dreamgym.dream.options import parse_temperature
 from dreamgym.episodes import Episode
 from dreamgym.errors import BundleNotFoundError, ConfigError
 from dreamgym.evaluate.command import provenance
@@ -137,6 +138,10 @@ def _check(config: FidelityConfig) -> None:
         raise ConfigError(f"episodes: expected 2 to {DRIVES_FROM}, got {config.episodes}")
     if config.dream_episodes < 2:
         raise ConfigError(f"dream_episodes: expected 2 or more, got {config.dream_episodes}")
+    if config.seed < 0:
+        raise ConfigError(f"seed: expected 0 or more, got {config.seed}")
+    for temperature in config.temperatures:
+        parse_temperature(temperature, 1.0)
 
 
 def _all(scores: Scores) -> list[EpisodeScore]:
