@@ -44,7 +44,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": _cores(),
-        "system": platform.platform(),
+        "system": f"{platform.system()}-{platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
         "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
