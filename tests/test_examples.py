@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,7 +15,8 @@ import pytest
 from dreamgym.evaluate import evaluate_real, load_policy
 from dreamgym.world_model import WorldModel
 
-EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs" / "examples"
 
 RUNS = {
     "sb3_ppo.py": ("--steps 64 --num-envs 8 --validation 0", "stable_baselines3"),
@@ -80,6 +82,20 @@ def test_sb3_ppo_ends_by_its_clock(toy_bundle: Path, tmp_path: Path) -> None:
     training = json.loads((tmp_path / "ppo/training.json").read_text(encoding="utf-8"))
     assert training["dream_steps"] < 10**9
     assert training["chosen"].startswith("checkpoint-")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_pages_python_runs_as_it_stands(page: str, toy_bundle: Path, tmp_path: Path) -> None:
+    if find_spec("stable_baselines3") is None:
+        pytest.skip("stable_baselines3 is not installed")
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    text = "\n".join(blocks)
+    assert "learn(5_000_000)" in text
+    variables = {**os.environ, "DREAMGYM_MODELS": str(toy_bundle), "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
+    command = [sys.executable, "-c", text.replace("learn(5_000_000)", "learn(1)")]
+    finished = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-3000:]
 
 
 def test_every_example_is_on_the_compatibility_page() -> None:
