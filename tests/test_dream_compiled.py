@@ -6,6 +6,9 @@ import copy
 import pickle
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 import torch
 from dream_cores import SIZES, drive, same, started
 
+from dreamgym.dream import loops
 from dreamgym.dream.core import DreamCore
 from dreamgym.errors import ConfigError, DivergedError, InstallationError
 from dreamgym.world_model import WorldModel
@@ -108,3 +112,15 @@ def test_what_it_needs(toy_world_model: WorldModel, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "dreamgym.dream.loops", None)
     with pytest.raises(InstallationError, match=r"dreamgym\[fast\]"):
         DreamCore(toy_world_model, 1, fast=True)
+
+
+def test_compiled_loops_are_kept_apart_by_all_of_their_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def key() -> tuple[object, ...]:
+        made: Any = loops._loop(lambda: None)
+        return tuple(made._cache._index_key((), SimpleNamespace(magic_tuple=tuple)))
+
+    one = key()
+    assert key()[-1] == one[-1]
+    (tmp_path / "elementary.py").write_text("changed", encoding="utf-8")
+    monkeypatch.setattr(loops, "_COMPILED_IN", (tmp_path / "elementary.py", *loops._COMPILED_IN[1:]))
+    assert key()[-1] != one[-1]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium.utils.play import PlayableGame
-from toy_envs import GAS, DreamFactory, unwrapped
+from toy_envs import DREAM, GAS, DreamFactory, unwrapped
 
 from dreamgym.dream.rendering import decode_frames, enlarge
 from dreamgym.world_model import WorldModel
@@ -79,3 +81,15 @@ def test_keys_drive(make_dream: DreamFactory, continuous: bool) -> None:
         np.testing.assert_array_equal(keys[(ord(letter),)], keys[(arrow,)])
     assert set(arrows) < set(PlayableGame(env).relevant_keys)
     pygame.quit()
+
+
+def test_a_copy_of_an_environment_with_a_window_opens_its_own(
+    toy_world_model: WorldModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = gym.make(DREAM, world_model=toy_world_model, render_mode="human")
+    env.reset(seed=1)
+    twin = copy.deepcopy(env)
+    np.testing.assert_array_equal(twin.step(GAS)[0], env.step(GAS)[0])
+    for each in (twin, env):
+        each.close()

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -185,6 +186,22 @@ def test_what_a_policy_sees_does_not_depend_on_the_workers(toy_world_model: Worl
         found[latent] = drive(workers=1)
         assert drive(workers=2) == found[latent]
     assert found["sample"] != found["mean"]
+
+
+def test_a_policy_may_dream_in_other_threads(toy_world_model: WorldModel) -> None:
+    core = DreamCore(toy_world_model, 1)
+    core.reset(seeds=torch.tensor([1]))
+
+    class Planner:
+        def __call__(self, observation: Array) -> Array:
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(core.step, torch.zeros(1, 3)).result(timeout=10)
+            return np.zeros((len(observation), 3), np.float32)
+
+    before = torch.get_num_threads()
+    evaluate_real(Planner(), [1], workers=1, world_model=toy_world_model, max_episode_steps=3)
+    assert core.elapsed.tolist() == [3]
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
