@@ -81,3 +81,16 @@ def test_bins_are_as_by_hand() -> None:
     )
     assert found["termination"]["log_loss"] < found["termination"]["log_loss_of_the_rate"]
     assert found["latents"]["largest_gap"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_second_lap_is_no_error_of_progress(toy_world_model: WorldModel) -> None:
+    drive = seen_by(toy_world_model, 40)
+    rewards = np.where(np.arange(40) < 20, 1000.0 / 20, 0.0).astype(np.float32) - np.float32(0.1)
+    nearly = replace(drive, episode=replace(drive.episode, rewards=rewards, lap_units=20))
+    found = forecast(toy_world_model, [nearly])
+    assert found.made[:20].tolist() == [1.0] * 20
+    assert np.isnan(found.made[20:]).all()
+    progress = calibration(found)["progress"]
+    assert progress["actual_total"] == 20
+    assert progress["predicted_total"] == pytest.approx(found.progress[:20].sum())
+    assert sum(entry["steps"] for entry in progress["bins"]) == 20

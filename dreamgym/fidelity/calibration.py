@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dreamgym.fidelity.drives import SeenEpisode
 from dreamgym.memory.mixture import mixture_log_likelihood, split_mixture
+from dreamgym.memory.sequences import first_lap
 from dreamgym.world_model import WorldModel
 
 __all__ = ["Forecasts", "calibration", "forecast", "mixture_cdf"]
@@ -27,7 +28,7 @@ class Forecasts(NamedTuple):
     progress: NDArray[np.float64]
     """Expected units of progress, (N,)."""
     made: NDArray[np.float64]
-    """Units really made, (N,)."""
+    """Units really made, (N,); NaN on a second lap, see :func:`~dreamgym.memory.sequences.first_lap`."""
     termination: NDArray[np.float64]
     """Probability that the step ends the episode without a lap, (N,)."""
     ended: NDArray[np.float64]
@@ -58,7 +59,7 @@ def forecast(world: WorldModel, seen: Sequence[SeenEpisode], temperature: float 
         columns.append(
             (
                 prediction.progress,
-                torch.from_numpy(drive.episode.progress),
+                torch.from_numpy(first_lap(drive.episode)),
                 torch.sigmoid(prediction.termination_logit),
                 drive.left_world,
                 mixture_cdf(prediction.mixture, following, temperature),
@@ -79,25 +80,27 @@ def calibration(forecasts: Forecasts) -> dict[str, Any]:
 
 
 def _progress(forecasts: Forecasts) -> dict[str, Any]:
-    order = np.argsort(forecasts.progress, kind="stable")
+    known = np.isfinite(forecasts.made)
+    all_made, expected = forecasts.made[known], forecasts.progress[known]
+    order = np.argsort(expected, kind="stable")
     bins = []
     for part in np.array_split(order, PROGRESS_BINS):
         if len(part):
-            made = forecasts.made[part]
+            made = all_made[part]
             bins.append(
                 {
-                    "predicted": float(forecasts.progress[part].mean()),
+                    "predicted": float(expected[part].mean()),
                     "actual": float(made.mean()),
                     "standard_error": float(made.std() / np.sqrt(len(part))),
                     "steps": len(part),
                 }
             )
-    total = float(forecasts.made.sum())
+    total = float(all_made.sum())
     return {
         "bins": bins,
-        "predicted_total": float(forecasts.progress.sum()),
+        "predicted_total": float(expected.sum()),
         "actual_total": total,
-        "ratio": float(forecasts.progress.sum()) / total if total else None,
+        "ratio": float(expected.sum()) / total if total else None,
         "mean_bin_error": float(np.mean([abs(entry["predicted"] - entry["actual"]) for entry in bins])),
     }
 

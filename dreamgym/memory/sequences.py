@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamgym.episodes import Episode
 from dreamgym.errors import ConfigError
 from dreamgym.memory.mdn_rnn import MDNRNN, State
 from dreamgym.real.world import MOTION_SIZE
@@ -48,7 +49,7 @@ class SequenceBatch(NamedTuple):
     """M's state before the first step; None for zeros."""
 
 
-def first_lap(episode: LatentEpisode) -> NDArray[np.float32]:
+def first_lap(episode: Episode | LatentEpisode) -> NDArray[np.float32]:
     """An episode's progress, (T,), with NaN for the frames of a second lap.
 
     A lap that missed a tile goes on over tiles that are paid already. M cannot see that they are: asked for the nothing
