@@ -48,6 +48,7 @@ class ControllerDriver:
         *,
         weight_noise: float | Sequence[float] = 0.0,
         action_noise: float | Sequence[float] = 0.0,
+        blindness: float | Sequence[float] = 0.0,
         latent: str = "sample",
     ) -> None:
         self._world = _load(locate(world_model))
@@ -56,6 +57,9 @@ class ControllerDriver:
         """What drives this episode: the controller, disturbed."""
         self._weight_noise = _levels("weight_noise", weight_noise)
         self._action_noise = _levels("action_noise", action_noise)
+        self._blindness = _levels("blindness", blindness)
+        if (self._blindness > 1).any():
+            raise ConfigError(f"blindness: expected shares of at most 1, got {blindness!r}")
         self.encoder = LatentEncoder(self._world, latent=latent)
         """What it sees through."""
 
@@ -67,6 +71,9 @@ class ControllerDriver:
         rate = np.full(3, np.exp(rng.uniform(np.log(0.05), 0.0)))
         self._noise = OrnsteinUhlenbeck(rng, rate, np.full(3, rng.choice(self._action_noise)))
         self._latent_seed = int(rng.integers(2**62))
+        blindness = rng.choice(self._blindness)
+        if blindness > 0:
+            self.controller.weights[:, rng.random(self.controller.weights.shape[1]) < blindness] = 0.0
         self._executed: NDArray[np.float32] | None = None
 
     def act(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:

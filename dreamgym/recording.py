@@ -15,9 +15,13 @@ from dreamgym.real.collect import DriverFactory, collect
 __all__ = ["controller_drivers", "run"]
 
 
+CONTROLLERS = ("controller", "disturbed_controller", "blinded_controller")
+
+
 def controller_drivers(world_model: Path | None, controller: Path | None) -> dict[str, DriverFactory]:
     """A controller as drivers: ``controller`` as it is or with noise on its actions, ``disturbed_controller`` with
-    noise on its weights as well, as far as the spread of a population.
+    noise on its weights as well, as far as the spread of a population, ``blinded_controller`` without some or nearly
+    all of what it sees.
 
     Args:
         world_model: the bundle it sees through.
@@ -27,6 +31,7 @@ def controller_drivers(world_model: Path | None, controller: Path | None) -> dic
     return {
         "controller": functools.partial(driver, action_noise=(0.0, 0.05, 0.15)),
         "disturbed_controller": functools.partial(driver, weight_noise=0.1, action_noise=(0.0, 0.05, 0.15, 0.3)),
+        "blinded_controller": functools.partial(driver, blindness=(0.1, 0.3, 0.6, 0.9)),
     }
 
 
@@ -37,7 +42,7 @@ def run(config: CollectConfig) -> None:
         ConfigError: a controller is in the mix and none was given.
     """
     factories: dict[str, DriverFactory] = {}
-    if any(config.mix.get(name, 0.0) > 0 for name in ("controller", "disturbed_controller")):
+    if any(config.mix.get(name, 0.0) > 0 for name in CONTROLLERS):
         if config.controller is None:
             raise ConfigError("mix: a controller drives, but none was given; add --controller FILE")
         factories = controller_drivers(config.world_model, config.controller)

@@ -9,8 +9,8 @@ from dreamgym.errors import SeedError
 
 __all__ = ["COLLECTION_SEEDS", "FIDELITY_SEEDS", "TEST_SEEDS", "VALIDATION_SEEDS", "refuse_test_seeds"]
 
-VALIDATION_SEEDS: Final = range(10_000, 10_016)
-"""Real tracks on which checkpoints are chosen."""
+VALIDATION_SEEDS: Final = range(10_000, 10_064)
+"""Real tracks on which checkpoints are chosen: the first of them while training, the others where that is not enough."""
 
 FIDELITY_SEEDS: Final = range(15_000, 15_100)
 """Real tracks on which dream and reality are compared."""

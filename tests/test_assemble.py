@@ -4,8 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
 from dreamgym.assemble import (
+    assemble,
     hard_contexts,
     moments_after_mishaps,
     moments_before_mishaps,
@@ -13,7 +16,9 @@ from dreamgym.assemble import (
     start_bank,
 )
 from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.training import save_tensors
 from dreamgym.vision.encode import LatentEpisode
+from dreamgym.vision.vae import VAE
 
 STUCK_FROM, LENGTH = 120, 300
 
@@ -66,3 +71,17 @@ def test_hard_contexts_are_of_every_kind_by_its_share_and_marked():
     assert bank.at_line.tolist() == [True] * 2 + [False] * 43
     assert bank.hard.tolist() == [False] * 5 + [True] * 40
     assert not bank.h[:2].any() and bank.h[2:].any(dim=1).all()
+
+
+def test_a_bundle_has_weights_that_bfloat16_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    torch.manual_seed(0)
+    memory, wide = MDNRNN(), np.zeros((LENGTH + 1, 32), np.float16)
+    save_tensors(tmp_path / "vision.safetensors", VAE().state_dict())
+    save_tensors(tmp_path / "memory.safetensors", memory.state_dict())
+    monkeypatch.setattr("dreamgym.assemble.read_latents", lambda *_: [replace(drive(), mean=wide, log_variance=wide)])
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("vision", "memory")}
+    bundle = assemble(tmp_path / "bundle", **files, latents=(tmp_path,), at_line=2, anywhere=2, hard=2)
+    for name, value in bundle.memory.named_parameters():
+        assert torch.equal(value, value.bfloat16().float()), name
+        torch.testing.assert_close(value, memory.get_parameter(name), rtol=2**-8, atol=0)
+    assert not torch.equal(bundle.memory.recurrent_weight, memory.recurrent_weight)

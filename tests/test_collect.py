@@ -78,6 +78,23 @@ def test_the_follower_drives_and_a_wild_one_is_wilder():
     assert np.abs(np.diff(wild.actions, axis=0)).mean() > np.abs(np.diff(steady.actions, axis=0)).mean()
 
 
+def test_the_leaving_follower_leaves():
+    for seed in (1_000_008, 1_000_009):  # some stop on the grass, or have too little time
+        episode = drive(DRIVERS["leaving_follower"](), seed, 400)
+        assert episode.terminated and not episode.lap_finished
+        assert episode.rewards[-1] == -100
+
+
+def test_the_turning_follower_drives_back_over_what_is_paid():
+    episode = drive(DRIVERS["turning_follower"](), 1_000_051, 700)
+    assert episode.motion is not None
+    windows = [slice(start, start + 50) for start in range(0, 700, 50)]
+    made = np.array([episode.progress[window].sum() for window in windows])
+    speed = np.array([episode.motion[1:, 0][window].mean() for window in windows])
+    assert (made > 10).sum() >= 3
+    assert ((made == 0) & (speed > 0.5)).sum() >= 2  # 25 units/s
+
+
 def test_an_interrupted_collection_goes_on_to_the_same_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     in_process(monkeypatch)
     whole = collect(config_for(tmp_path / "whole"))

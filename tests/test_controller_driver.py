@@ -90,6 +90,28 @@ def test_a_noise_level_is_drawn_for_each_episode(toy_bundle: Path, frames: Frame
     assert 8 < sum(still) < 32
 
 
+def test_a_blind_controller_lacks_features_chosen_for_each_episode(toy_bundle: Path) -> None:
+    driver = ControllerDriver(toy_bundle, np.ones(63), blindness=(0.0, 0.5))
+    rng = np.random.default_rng(0)
+    seen = []
+    for _ in range(200):
+        driver.reset(None, rng)
+        weights = driver.controller.weights
+        assert ((weights == 0) | (weights == 1)).all()
+        assert (weights == weights[0]).all()  # a feature is lacked by all three actions
+        seen.append(weights[0])
+    whole = np.all(seen, axis=1)
+    assert 70 < whole.sum() < 130
+    assert np.mean(np.array(seen)[~whole], axis=0) == pytest.approx(np.full(20, 0.5), abs=0.2)
+    assert (driver._given.weights == 1).all()
+
+
+@pytest.mark.parametrize("blindness", [-0.1, 1.1, ()])
+def test_bad_blindness_is_refused(toy_bundle: Path, blindness: float) -> None:
+    with pytest.raises(ConfigError, match="blindness"):
+        ControllerDriver(toy_bundle, blindness=blindness)
+
+
 def test_factory_is_picklable_and_drives_reality(toy_bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "controller.safetensors"
     LinearController.from_parameters(np.full(63, 0.01, np.float32)).save(path)

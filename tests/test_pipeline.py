@@ -37,7 +37,7 @@ LEFT_OF_A_ROUND = ("config.json", "round-0.json", "evolve-0/controller.safetenso
 
 @pytest.fixture(autouse=True)
 def _few_tracks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, count in (("VALIDATION_SEEDS", 1), ("DREAMS", 2), ("DRIVES", 1)):
+    for name, count in (("TRACKS", 1), ("DREAMS", 2), ("DRIVES", 1)):
         monkeypatch.setattr(command, name, getattr(command, name)[:count])
 
 

@@ -29,11 +29,12 @@ class CollectConfig:
             "random_agent": 0.05,
             "controller": 0.0,
             "disturbed_controller": 0.0,
+            "blinded_controller": 0.0,
         }
     )
     """Share of the episodes that each driver records."""
     controller: Path | None = None
-    """A controller's file, for the drivers ``controller`` and ``disturbed_controller``."""
+    """A controller's file, for the drivers ``controller``, ``disturbed_controller`` and ``blinded_controller``."""
     world_model: Path | None = None
     """The bundle that the controller sees through; the package's own when not given."""
     workers: int = 2
@@ -179,6 +180,7 @@ class EvolveConfig:
     validate_every: int = 0
     """Generations between looks at the real validation tracks; 0 for none."""
     validation_tracks: int = 16
+    """How many of them, 64 at most."""
     precision: Literal["float32", "bfloat16"] = "float32"
     fast: bool = False
     """Step the dreams with loops compiled by numba, on the CPU only; pip install "dreamgym[fast]"."""
@@ -195,4 +197,4 @@ class EvolveConfig:
         require(self.hard_rollouts >= 0, "hard_rollouts", "0 or more", self.hard_rollouts)
         require(self.hard_steps > 0, "hard_steps", "a positive number", self.hard_steps)
         require(0 <= self.line_share <= 1, "line_share", "0 to 1", self.line_share)
-        require(0 < self.validation_tracks <= 16, "validation_tracks", "1 to 16", self.validation_tracks)
+        require(0 < self.validation_tracks <= 64, "validation_tracks", "1 to 64", self.validation_tracks)

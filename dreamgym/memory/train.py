@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ from dreamgym.training import (
 from dreamgym.vision.encode import LatentEpisode, read_latents
 
 __all__ = ["MemoryLoss", "memory_loss", "run", "train_memory", "with_input_noise"]
+
+LONGEST_NOISE: Final = 50.0
+"""Frames within which the longest noise on M's input is forgotten; see :func:`with_input_noise`."""
 
 _CLIP = 1.0
 
@@ -188,15 +192,25 @@ def with_input_noise(batch: SequenceBatch, most: float, rng: np.random.Generator
 
     What M draws in a dream is a little off what V makes of any frame. Trained on V's latents alone, it takes the
     difference for news: a car that stands is believed to roll. In noise, it learns to trust its own account of the car.
+    A dream's errors last for many frames, so the noise does too.
 
     Args:
         batch: sequences.
-        most: the standard deviation of the noise is drawn for each sequence, from 0 to this.
+        most: the standard deviation of the noise is drawn for each sequence, from 0 to this. The noise is an
+            Ornstein-Uhlenbeck process: half of the sequences have white noise, the others forget it within 1 to
+            ``LONGEST_NOISE`` frames.
         rng: decides it.
     """
-    strength = rng.random((len(batch.z), 1, 1), np.float32) * np.float32(most)
-    noise = torch.from_numpy(strength * rng.standard_normal(batch.z.shape, np.float32))
-    return batch._replace(z=batch.z + noise.to(batch.z.device))
+    sequences, steps, size = batch.z.shape
+    strength = rng.random((sequences, 1), np.float32) * np.float32(most)
+    kept = 1.0 - LONGEST_NOISE ** -rng.random((sequences, 1), np.float32)
+    kept *= rng.random((sequences, 1)) < 0.5
+    fresh = np.sqrt(1.0 - kept**2).astype(np.float32)
+    noise = rng.standard_normal((steps, sequences, size), np.float32)
+    for before, now in itertools.pairwise(noise):
+        now *= fresh
+        now += kept * before
+    return batch._replace(z=batch.z + torch.from_numpy(noise * strength).transpose(0, 1).to(batch.z.device))
 
 
 @torch.no_grad()

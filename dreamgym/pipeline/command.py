@@ -28,6 +28,8 @@ from dreamgym.world_model import WorldModel
 
 __all__ = ["run", "train_all"]
 
+TRACKS = VALIDATION_SEEDS[:16]
+"""Real tracks that every round is measured on."""
 ADMISSIBLE_CHANGES = ("rounds", "workers", "stop_at")
 """Fields of the configuration that a run may go on with changed."""
 
@@ -71,8 +73,8 @@ def run_round(config: PipelineConfig, this: Round) -> None:
     started = time.monotonic()
     this.page.unlink(missing_ok=True)
     learn_worlds(config, this)
-    evolve_controller(config, this, VALIDATION_SEEDS)
-    report = measure(config, this, VALIDATION_SEEDS, dreams=DREAMS, drives=DRIVES)
+    evolve_controller(config, this, TRACKS)
+    report = measure(config, this, TRACKS, dreams=DREAMS, drives=DRIVES)
     write_json(this.report, {**report, "seconds": time.monotonic() - started})
 
 

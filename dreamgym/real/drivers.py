@@ -13,10 +13,12 @@ __all__ = [
     "AimlessFollower",
     "Driver",
     "JitteryFollower",
+    "LeavingFollower",
     "RandomAgent",
     "RecklessFollower",
     "SmoothRandom",
     "TrackFollower",
+    "TurningFollower",
     "WildFollower",
 ]
 
@@ -261,6 +263,54 @@ class AimlessFollower(TrackFollower):
         return _clip(steer, gas, max(brake, 0.0))
 
 
+class TurningFollower(TrackFollower):
+    """A follower that turns round now and then, and drives back over what it has made already.
+
+    Nothing in the picture tells which way round a track is driven. Without these, M never has to remember it, and pays
+    whoever has spun for the way back.
+    """
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`Driver`."""
+        super().reset(env, rng)
+        self._same_way_left = int(rng.integers(30, 400))
+
+    def act(self, frame: Frame) -> Action:
+        """See :class:`Driver`."""
+        if self._same_way_left == 0:
+            self._same_way_left = int(self._rng.integers(60, 400))
+            self._points, self._turn, self._normal = self._points[::-1], self._turn[::-1], -self._normal[::-1]
+        self._same_way_left -= 1
+        return super().act(frame)
+
+
+class LeavingFollower(TrackFollower):
+    """A follower that turns away from the road, or lets the road do so, and drives straight on to the end of the world.
+
+    Nobody who wants to get anywhere leaves the playfield, so without these M hardly knows that it can be left, nor how
+    soon a car that does not steer is off the road.
+    """
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`Driver`."""
+        super().reset(env, rng)
+        self._follow_left = int(rng.integers(250)) if rng.random() < 0.6 else 0
+        self._turn_left = int(rng.integers(5, 110)) if rng.random() < 0.5 else 0
+        self._turning = _clip(rng.choice([-1.0, 1.0]) * rng.uniform(0.2, 1.0), rng.uniform(0.1, 1.0), 0.0)
+        gas = np.exp(rng.uniform(np.log(0.05), np.log(2.0)))  # full in every fifth drive
+        self._away = _clip(rng.normal(0.0, 0.02), gas, 0.0)
+
+    def act(self, frame: Frame) -> Action:
+        """See :class:`Driver`."""
+        if self._follow_left > 0:
+            self._follow_left -= 1
+            return super().act(frame)
+        if self._turn_left > 0:
+            self._turn_left -= 1
+            return self._turning
+        return self._away
+
+
 DRIVERS: Final[dict[str, Callable[[], Driver]]] = {
     "smooth_random": SmoothRandom,
     "random_agent": RandomAgent,
@@ -269,5 +319,7 @@ DRIVERS: Final[dict[str, Callable[[], Driver]]] = {
     "jittery_follower": JitteryFollower,
     "reckless_follower": RecklessFollower,
     "aimless_follower": AimlessFollower,
+    "leaving_follower": LeavingFollower,
+    "turning_follower": TurningFollower,
 }
 """Drivers by the names that a collection's mix uses."""
