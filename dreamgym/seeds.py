@@ -10,7 +10,7 @@ from dreamgym.errors import SeedError
 __all__ = ["COLLECTION_SEEDS", "FIDELITY_SEEDS", "TEST_SEEDS", "VALIDATION_SEEDS", "refuse_test_seeds"]
 
 VALIDATION_SEEDS: Final = range(10_000, 10_064)
-"""Real tracks on which checkpoints are chosen: the first of them while training, the others where that is not enough."""
+"""Real tracks on which checkpoints are chosen: the first 16 in every look, all where that is not enough."""
 
 FIDELITY_SEEDS: Final = range(15_000, 15_100)
 """Real tracks on which dream and reality are compared."""
