@@ -114,8 +114,8 @@ class MemoryConfig:
     """Share of the sequences drawn from the last folder alone, or from the last ``recent_folders``."""
     recent_folders: int = 1
     input_noise: float = 0.0
-    """Noise on the latents that M reads: its standard deviation is drawn for each sequence, from 0 to this, and in half of
-    the sequences it lasts for many frames."""
+    """Noise on the latents that M reads: its standard deviation is drawn for each sequence, from 0 to this. In half
+    of the sequences it lasts for many frames."""
     progress_weight: float = 1.0
     """Weight of the progress head's loss, in nats against the latents' nats."""
     termination_weight: float = 1.0
