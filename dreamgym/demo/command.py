@@ -108,18 +108,20 @@ def _precision() -> Literal["float32", "bfloat16"]:
 
 def _evolve(config: DemoConfig) -> tuple[LinearController, float, int]:
     """A controller evolved from zeros for ``config.seconds``, the dream's steps a second, and the generations."""
+    has_hard_starts = bool(WorldModel.load(config.world_model).starts.hard.any())
     settings = EvolveConfig(
         out=config.out / "evolve",
         world_model=config.world_model,
         generations=10_000,
-        # Short episodes and few rollouts: in two minutes many rough generations teach more than a few careful ones.
         population=64,
-        rollouts=8,
-        max_episode_steps=500,
+        rollouts=4,
+        line_share=1.0,
+        # Most are short and begin at real bends: a dream alone has too few, and its drivers are lost in the first.
+        hard_rollouts=24 if has_hard_starts else 0,
         smoothness=1.0,
         effort=0.1,
         subspace=COMPONENTS,
-        pace_limit=1.2,
+        pace_limit=1.15,
         precision=_precision(),
         seed=config.seed,
         workers=config.workers,
