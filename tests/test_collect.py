@@ -16,8 +16,7 @@ from dreamgym.config import CollectConfig
 from dreamgym.episodes import episode_paths, read_episode
 from dreamgym.errors import ConfigError, OutputFolderError, SeedError
 from dreamgym.real import collect as collect_module
-from dreamgym.real.collect import collect, drive, plan
-from dreamgym.real.drivers import DRIVERS
+from dreamgym.real.collect import DRIVERS, collect, drive, plan
 from dreamgym.seeds import COLLECTION_SEEDS, FIDELITY_SEEDS, TEST_SEEDS, VALIDATION_SEEDS, refuse_test_seeds
 
 

@@ -11,8 +11,8 @@ from gymnasium.envs.box2d import car_racing
 from gymnasium.envs.box2d.car_racing import CarRacing
 
 from dreamgym.real import drawing
+from dreamgym.real.collect import DRIVERS
 from dreamgym.real.drawing import ExactCarRacing
-from dreamgym.real.drivers import DRIVERS
 from dreamgym.real.track_polygons import Camera, window_inside_playfield
 
 Pair = tuple[CarRacing, ExactCarRacing]

@@ -16,6 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from tqdm import tqdm
@@ -23,14 +24,37 @@ from tqdm import tqdm
 from dreamgym.config import CollectConfig, claim_folder
 from dreamgym.episodes import Episode, episode_paths, write_episode
 from dreamgym.errors import ConfigError, WorkerError
-from dreamgym.real.drivers import DRIVERS, Driver
+from dreamgym.real.aimless import AimlessFollower, LeavingFollower, TurningFollower
+from dreamgym.real.drivers import (
+    Driver,
+    JitteryFollower,
+    RandomAgent,
+    RecklessFollower,
+    SmoothRandom,
+    TrackFollower,
+    WildFollower,
+)
 from dreamgym.real.preprocess import preprocess
 from dreamgym.real.world import make_real, motion, recorded_versions
 from dreamgym.seeds import COLLECTION_SEEDS, refuse_test_seeds
 
-__all__ = ["DriverFactory", "collect", "drive", "plan"]
+__all__ = ["DRIVERS", "DriverFactory", "collect", "drive", "plan"]
 
 DriverFactory = Callable[[], Driver]
+
+DRIVERS: Final[dict[str, DriverFactory]] = {
+    "smooth_random": SmoothRandom,
+    "random_agent": RandomAgent,
+    "follower": TrackFollower,
+    "wild_follower": WildFollower,
+    "jittery_follower": JitteryFollower,
+    "reckless_follower": RecklessFollower,
+    "aimless_follower": AimlessFollower,
+    "leaving_follower": LeavingFollower,
+    "turning_follower": TurningFollower,
+}
+"""Drivers by the names that a collection's mix uses."""
+
 _EPISODES_A_SEED = 1_000_000
 
 
