@@ -32,7 +32,11 @@ RECENT_FOLDERS = 3
 
 
 @torch.no_grad()
-def _round(memory: MDNRNN) -> None:
+def _finish(memory: MDNRNN, factor_gain: float) -> None:
+    """Strengthen the common factors, and round all weights to what bfloat16 holds."""
+    if memory.factor_head is not None:
+        memory.factor_head.weight.mul_(factor_gain)
+        memory.factor_head.bias.mul_(factor_gain)
     for parameter in memory.parameters():
         parameter.copy_(parameter.bfloat16())
 
@@ -177,6 +181,7 @@ def assemble(
     controller: Path | None = None,
     temperature: float = 1.0,
     latent_noise: float = 1.0,
+    factor_gain: float = 3.0,
     at_line: int = 256,
     anywhere: int = 512,
     hard: int = 768,
@@ -197,6 +202,9 @@ def assemble(
         controller: a controller's file.
         temperature: the card's.
         latent_noise: share of the posterior's noise that M was trained with.
+        factor_gain: how much stronger the common factors are than M's residuals say. What comes into view in reality
+            stays in view, and is believed over several frames; what a dream draws is seen once, and M, trained with
+            noise on what it reads, believes a part of it. Chosen by how often the dream's roads bend.
         at_line: true starts in the bank.
         anywhere: contexts in the bank.
         hard: hard contexts in the bank, from the last three folders; see :func:`start_bank`.
@@ -209,7 +217,7 @@ def assemble(
     vae, rnn = VAE(), MDNRNN()
     load_weights(vae, vision)
     load_weights(rnn, memory)
-    _round(rnn)
+    _finish(rnn, factor_gain)
     episodes = read_latents(*latents)
     if not episodes:
         raise ConfigError("latents: expected folders with encoded episodes, found none in them")
@@ -227,6 +235,7 @@ def assemble(
     entries: dict[str, Any] = {
         "temperature": temperature,
         "latent_noise": latent_noise,
+        "factor_gain": factor_gain,
         "lap_units": float(np.mean([episode.lap_units for episode in episodes])),
         "versions": {**recorded_versions(), "torch": torch.__version__, "platform": platform.machine()},
         "data": {"episodes": len(driven), "frames": sum(len(episode) for episode in driven)},

@@ -20,7 +20,7 @@ from dreamgym.errors import BundleError, BundleNotFoundError, OutputFolderError
 
 __all__ = ["CONTROLLER", "FORMAT_VERSION", "MEMORY", "STARTS", "VISION", "read_bundle", "write_bundle"]
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 CARD: Final = "card.json"
 VISION: Final = "vision.safetensors"
 MEMORY: Final = "memory.safetensors"

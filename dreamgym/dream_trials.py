@@ -59,7 +59,7 @@ def dream_rollout(
     weights = parameters[:, :-3].unflatten(1, (3, -1)).transpose(1, 2).contiguous()  # (P, observation, 3)
     bias = parameters[:, None, -3:]
     running = torch.ones(count, dtype=torch.bool, device=core.device)
-    returns, smoothness, haste, effort = (torch.zeros(count, device=core.device) for _ in range(4))
+    returns, smoothness, haste, effort, missed = (torch.zeros(count, device=core.device) for _ in range(5))
     pace = Pace(pace_limit)
     lengths = torch.zeros(count, dtype=torch.int64, device=core.device)
     disturbance = _Disturbance(core, shape[1], action_noise, noise_seed)
@@ -73,9 +73,10 @@ def dream_rollout(
         returns += step.reward * running
         haste += pace.excess(step.reward) * running
         effort += actions[:, STEERING].square() * running
+        missed += core.missed() * running
         lengths += running
         running &= ~(step.terminated | step.truncated)
-    sums = (returns.double(), lengths, smoothness.double(), haste.double(), effort.double())
+    sums = (returns.double(), lengths, smoothness.double(), haste.double(), effort.double(), (-missed).expm1_().neg_())
     return RolloutScores(*(value.reshape(shape).cpu().numpy() for value in sums))
 
 

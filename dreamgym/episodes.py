@@ -30,6 +30,7 @@ __all__ = [
 
 EPISODE_FORMAT: Final = 1
 _HELD_OUT_SHARE: Final = 0.05
+_OPTIONAL: Final = ("motion", "missed")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class Episode:
     versions: Mapping[str, Any] = field(default_factory=dict)
     motion: NDArray[np.float32] | None = None
     """How the car moved at each frame, (T + 1, 4), see :func:`dreamgym.real.world.motion`; None where not recorded."""
+    missed: NDArray[np.float32] | None = None
+    """Tiles left behind untouched in each step, (T,), see :class:`dreamgym.real.missed.TileWatch`; NaN where not
+    known, None where not recorded."""
 
     def __len__(self) -> int:
         return len(self.actions)
@@ -114,8 +118,7 @@ def write_episode(path: Path, episode: Episode) -> None:
         "rewards": episode.rewards,
         "frames": episode.frames,
     }
-    if episode.motion is not None:
-        arrays["motion"] = episode.motion
+    arrays |= {name: value for name in _OPTIONAL if (value := getattr(episode, name)) is not None}
     write_arrays(path, arrays)
 
 
@@ -139,7 +142,8 @@ def read_episode(path: Path) -> Episode:
             f"{path}: expected frames (T+1, 64, 64, 3), actions (T, 3) and rewards (T,); "
             f"got {frames.shape}, {actions.shape} and {rewards.shape}"
         )
-    return Episode(frames=frames, actions=actions, rewards=rewards, motion=arrays.get("motion"), **meta)
+    optional: dict[str, Any] = {name: arrays.get(name) for name in _OPTIONAL}
+    return Episode(frames=frames, actions=actions, rewards=rewards, **optional, **meta)
 
 
 def episode_paths(*folders: Path) -> list[Path]:

@@ -34,7 +34,7 @@ MODELS_VARIABLE: Final = "DREAMGYM_MODELS"
 """Environment variable with the folder of the bundle to use where none is given."""
 
 _PACKAGED: Final = Path(__file__).parent / "assets" / "car_racing"
-_SIZES: Final = ("latent_size", "action_size", "hidden_size", "mixtures")
+_SIZES: Final = ("latent_size", "action_size", "hidden_size", "mixtures", "factors")
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,11 @@ def _check_versions(folder: Path, card: dict[str, Any], world: str) -> None:
 
 def _sizes(folder: Path, card: dict[str, Any]) -> dict[str, int]:
     sizes = {name: card.get(name) for name in _SIZES}
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 65536:
+    for name in _SIZES:
+        value, least = sizes[name], 0 if name == "factors" else 1
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 65536:
             raise BundleError(
-                f"{folder / 'card.json'}: expected {name} to be a whole number in 1..65536, got {value!r}"
+                f"{folder / 'card.json'}: expected {name} to be a whole number in {least}..65536, got {value!r}"
             )
     return {name: int(value) for name, value in sizes.items() if value is not None}
 

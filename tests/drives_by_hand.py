@@ -10,7 +10,7 @@ import torch
 from dreamgym.episodes import Episode
 from dreamgym.evaluate.scores import EpisodeScore
 from dreamgym.fidelity.drives import SeenEpisode
-from dreamgym.memory.mixture import sample_mixture
+from dreamgym.memory.mixture import common_noise, sample_mixture
 from dreamgym.world_model import WorldModel
 
 
@@ -42,7 +42,9 @@ def seen_by(world: WorldModel, steps: int, seed: int = 0) -> SeenEpisode:
     state, z, latents = world.memory.initial_state(1), world.starts.z[:1], [world.starts.z[:1]]
     for action in actions:
         state = world.memory.step(z, action[None], state)
-        uniform, normal = torch.rand(z.shape, generator=generator), torch.randn(z.shape, generator=generator)
-        z = sample_mixture(world.memory.predict(state.h).mixture, torch.ones(1, 1), uniform, normal)
+        said = world.memory.predict(state.h)
+        uniform = torch.rand(z.shape, generator=generator)
+        normal = torch.randn(1, z.shape[1] + world.memory.factors, generator=generator)
+        z = sample_mixture(said.mixture, torch.ones(1, 1), uniform, common_noise(normal, said.loadings))
         latents.append(z)
     return SeenEpisode(episode, torch.cat(latents), torch.cat(latents))

@@ -73,15 +73,17 @@ def test_hard_contexts_are_of_every_kind_by_its_share_and_marked():
     assert not bank.h[:2].any() and bank.h[2:].any(dim=1).all()
 
 
-def test_a_bundle_has_weights_that_bfloat16_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_bundle_has_stronger_factors_and_weights_that_bfloat16_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     torch.manual_seed(0)
     memory, wide = MDNRNN(), np.zeros((LENGTH + 1, 32), np.float16)
     save_tensors(tmp_path / "vision.safetensors", VAE().state_dict())
     save_tensors(tmp_path / "memory.safetensors", memory.state_dict())
     monkeypatch.setattr("dreamgym.assemble.read_latents", lambda *_: [replace(drive(), mean=wide, log_variance=wide)])
     files = {name: tmp_path / f"{name}.safetensors" for name in ("vision", "memory")}
-    bundle = assemble(tmp_path / "bundle", **files, latents=(tmp_path,), at_line=2, anywhere=2, hard=2)
+    bundle = assemble(tmp_path / "bundle", **files, latents=(tmp_path,), at_line=2, anywhere=2, hard=2, factor_gain=2.5)
     for name, value in bundle.memory.named_parameters():
         assert torch.equal(value, value.bfloat16().float()), name
-        torch.testing.assert_close(value, memory.get_parameter(name), rtol=2**-8, atol=0)
+        wanted = memory.get_parameter(name) * (2.5 if name.startswith("factor_head") else 1.0)
+        torch.testing.assert_close(value, wanted, rtol=2**-8, atol=0)
+    assert bundle.card["factor_gain"] == 2.5
     assert not torch.equal(bundle.memory.recurrent_weight, memory.recurrent_weight)

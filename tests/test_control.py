@@ -140,7 +140,7 @@ def test_the_best_by_validation_is_kept_and_looks_are_counted(tmp_path: Path):
     def validate(controller: LinearController) -> RolloutScores:
         seen.append(controller)
         one = np.ones((1, 1))
-        return RolloutScores(one * next(means), one.astype(int), one, 0 * one, 0 * one)
+        return RolloutScores(one * next(means), one.astype(int), one, 0 * one, 0 * one, 0 * one)
 
     best = evolve_target(config_for(tmp_path, validate_every=2), validate=validate)
     assert np.array_equal(best.parameters, seen[1].parameters)
@@ -214,7 +214,8 @@ def test_evolution_keeps_to_its_subspace_and_resumes(tmp_path: Path):
 def test_fitness_is_the_mean_less_penalties_and_of_hard_rollouts_apart(tmp_path: Path):
     returns = np.array([[1.0, 9.0, 5.0, 3.0]])
     smoothness, effort = np.array([[0.0, 4.0, 0.0, 0.0]]), np.array([[4.0, 0.0, 0.0, 0.0]])
-    scores = RolloutScores(returns, np.ones((1, 4), int), smoothness, np.zeros((1, 4)), effort)
+    missed = np.array([[0.0, 0.0, 1.0, 0.0]])
+    scores = RolloutScores(returns, np.ones((1, 4), int), smoothness, np.zeros((1, 4)), effort, missed)
 
     def fitness(**settings: Any) -> float:
         return float(scores.fitness(config_for(tmp_path, **settings))[0])
@@ -222,6 +223,7 @@ def test_fitness_is_the_mean_less_penalties_and_of_hard_rollouts_apart(tmp_path:
     assert fitness(rollouts=4) == 4.5
     assert fitness(rollouts=4, smoothness=2.0) == 2.5  # 1, 1, 5, 3
     assert fitness(rollouts=4, effort=1.0) == 3.5
+    assert fitness(rollouts=4, missed_cost=8.0) == 2.5
     assert fitness(rollouts=3, hard_rollouts=1, hard_weight=10.0) == 35.0
 
 

@@ -11,7 +11,7 @@ from dream_cores import SIZES, drive, started
 from dreamgym.dream.core import DreamCore
 from dreamgym.errors import DivergedError
 from dreamgym.memory.mdn_rnn import State
-from dreamgym.memory.mixture import sample_mixture
+from dreamgym.memory.mixture import common_noise, sample_mixture
 from dreamgym.world_model import WorldModel
 
 
@@ -32,8 +32,10 @@ def test_a_step_is_what_the_networks_say(make_world_model: Callable[..., WorldMo
         for ours, theirs in zip(said, reference, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
         uniform, normal, _ = core.kernel.noise(core._keys[:6], elapsed)
-        drawn = sample_mixture(said.mixture, core.temperature[:, None], uniform, normal)
+        noise = common_noise(normal, said.loadings)
+        drawn = sample_mixture(said.mixture, core.temperature[:, None], uniform, noise)
         torch.testing.assert_close(core.z, drawn.clamp(-10, 10), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(core.missed(), model.memory.missed_logit(state.h).sigmoid(), atol=1e-5, rtol=1e-5)
 
 
 def test_teacher_forced_it_gives_the_hidden_states_of_a_sequence(toy_world_model: WorldModel) -> None:

@@ -17,8 +17,10 @@ def parameter_count(module: nn.Module) -> int:
 def test_parameter_counts_are_the_papers():
     assert parameter_count(VAE()) == 4_348_547
     memory = MDNRNN()
-    heads = parameter_count(memory.progress_head) + parameter_count(memory.termination_head)
-    assert parameter_count(memory) - heads == 422_368
+    assert memory.factor_head is not None
+    added = (memory.progress_head, memory.termination_head, memory.missed_head, memory.factor_head)
+    assert parameter_count(memory) - sum(map(parameter_count, added)) == 422_368
+    assert parameter_count(MDNRNN(factors=0)) == 422_368 + 3 * 257
 
 
 def test_first_transposed_convolution_as_a_product_is_the_convolution():
@@ -101,3 +103,7 @@ def test_prediction_shapes_and_signs():
     assert prediction.mixture.shape == (3, 5, 3, 2, 4)
     assert prediction.progress.shape == prediction.termination_logit.shape == (3, 5)
     assert (prediction.progress >= 0).all()
+    assert prediction.loadings.shape == (3, 5, 4, 4)
+    assert model.missed_logit(torch.randn(3, 5, 6)).shape == (3, 5)
+    alone = MDNRNN(latent_size=4, hidden_size=6, factors=0)
+    assert alone.predict(torch.randn(3, 5, 6)).loadings.shape == (3, 5, 0, 4)

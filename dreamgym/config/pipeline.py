@@ -55,6 +55,11 @@ class PipelineConfig:
     """Share of the rollouts that begin at the starting line."""
     temperature: float = 1.5
     """Temperature to evolve at."""
+    factor_gain: float = 0.0
+    """Strength of what latents are drawn together with; 0 draws each alone, as the paper does. With 3 a dream's roads
+    bend as real ones do, at temperature 1."""
+    missed_cost: float = 0.0
+    """Points taken off a rollout that leaves tiles behind untouched; see ``dreamgym evolve``."""
     stop_at: float = float("inf")
     """Stop after a round whose controller reaches this mean on the validation tracks."""
     fast: bool = False

@@ -122,6 +122,8 @@ class MemoryConfig:
     """Weight of the termination head's loss, likewise."""
     motion_weight: float = 1.0
     """Weight of the loss of a head that only training has: how the car moves, where that was recorded."""
+    missed_weight: float = 10.0
+    """Weight of the loss of the head for tiles left behind untouched, where that was recorded; there are few."""
     remember_every: int = 500
     """Steps between runs of M over all episodes, from which sequences take their first states; 0 for zeros."""
     checkpoint_every: int = 500
@@ -176,6 +178,9 @@ class EvolveConfig:
     """Their length."""
     hard_weight: float = 2.0
     """Weight of their mean score in the fitness; that of the others weighs 1."""
+    missed_cost: float = 0.0
+    """Points taken off a rollout for leaving tiles behind untouched, times the probability that it did: a real lap that
+    missed a tile does not end. On a dream alone."""
     initial: Path | None = None
     """A controller to go on from; zeros when not given."""
     validate_every: int = 0
@@ -196,6 +201,7 @@ class EvolveConfig:
         require(self.sigma > 0, "sigma", "a positive number", self.sigma)
         require(self.action_noise >= 0, "action_noise", "0 or more", self.action_noise)
         require(self.hard_rollouts >= 0, "hard_rollouts", "0 or more", self.hard_rollouts)
+        require(self.missed_cost >= 0, "missed_cost", "0 or more", self.missed_cost)
         require(self.hard_steps > 0, "hard_steps", "a positive number", self.hard_steps)
         require(0 <= self.line_share <= 1, "line_share", "0 to 1", self.line_share)
         require(0 < self.validation_tracks <= 64, "validation_tracks", "1 to 64", self.validation_tracks)

@@ -43,6 +43,8 @@ class RolloutScores:
     """Points of progress gained faster than the pace limit, (P, R)."""
     effort: NDArray[np.float64]
     """Sum over steps of the squared steering, (P, R)."""
+    missed: NDArray[np.float64]
+    """Probability that the lap left tiles behind untouched, (P, R); zeros where no world model says it."""
 
     @classmethod
     def join(cls, parts: Sequence[RolloutScores], axis: int) -> RolloutScores:
@@ -51,11 +53,12 @@ class RolloutScores:
         return cls(*(np.concatenate([getattr(part, name) for part in parts], axis=axis) for name in names))
 
     def fitness(self, config: EvolveConfig) -> NDArray[np.float64]:
-        """Mean score, (P,): returns less haste and the penalties on changes of the action and on steering.
+        """Mean score, (P,): returns less haste and the penalties on changes of the action, steering and missed tiles.
 
         The mean of the hard rollouts, which are the last ones, is added with its weight.
         """
         penalties = self.haste + config.smoothness * self.smoothness + config.effort * self.effort
+        penalties = penalties + config.missed_cost * self.missed
         scores = self.returns - penalties
         fitness: NDArray[np.float64] = scores[:, : config.rollouts].mean(axis=1)
         if config.hard_rollouts:
@@ -88,12 +91,14 @@ class EnvTrials:
         config: rollouts, share of starts at the line, penalty, seed.
 
     Raises:
-        ConfigError: for hard rollouts, which are shorter than the others.
+        ConfigError: for hard rollouts, which are shorter than the others, and for a cost of missed tiles.
     """
 
     def __init__(self, envs: VectorEnv, config: EvolveConfig) -> None:
         if config.hard_rollouts:
             raise ConfigError("hard_rollouts: expected 0 in other vector environments, whose episodes are all as long")
+        if config.missed_cost:
+            raise ConfigError("missed_cost: expected 0 in other vector environments, which do not say what is missed")
         self._envs, self._config = envs, config
         self.parameters = 3 * envs.single_observation_space.shape[0] + 3  # type: ignore[index]
 
@@ -171,6 +176,7 @@ def rollout(
         smoothness.reshape(shape),
         haste.reshape(shape),
         effort.reshape(shape),
+        np.zeros(shape),
     )
 
 

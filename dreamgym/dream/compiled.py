@@ -61,7 +61,7 @@ class CompiledTile(Tile):
         self._arrays = (_arrays(kernel, first, second, part), _arrays(kernel, second, first, part))
         payment = batch.lap_units, world.lap_reward, world.frame_cost, world.leaving_reward
         self._payment = tuple(map(np.float32, payment))
-        self._sizes = kernel.mixtures, kernel.latent_size
+        self._sizes = kernel.mixtures, kernel.factors, kernel.latent_size
         self._given = batch.keys[part].numpy(), batch.elapsed[part].numpy(), batch.temperature[part].numpy()
         self._outcome = self._reward.numpy(), self._ended.numpy(), self._finished.numpy()
         self._faults = self._cut.numpy(), self._broken.numpy()

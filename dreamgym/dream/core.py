@@ -95,6 +95,8 @@ class DreamCore(DreamRows):
             torch.zeros(self._size, dtype=torch.bool, device=device),  # ended
             torch.zeros(self._size, dtype=torch.bool, device=device),  # lap finished
         )
+        head = world_model.memory.missed_head
+        self._missed_weight, self._missed_bias = head.weight.detach()[0].to(device), head.bias.detach().to(device)
         self.clamped = 0
         """Latents cut to +-10 since construction, over all rows.
 
@@ -112,6 +114,13 @@ class DreamCore(DreamRows):
             raise ResetNeededError("there is no prediction before the first step; call reset() and step() first")
         prediction = self.kernel.prediction(self.products)
         return Prediction(*(part[: self.num_envs] for part in prediction))
+
+    def missed(self) -> Tensor:
+        """Probability that the last step left units of progress behind for good, float32 of shape (B,).
+
+        In the dream, laps end all the same; see :meth:`dreamgym.memory.mdn_rnn.MDNRNN.missed_logit`.
+        """
+        return torch.sigmoid(torch.addmv(self._missed_bias, self.h, self._missed_weight))
 
     def set_temperature(self, temperature: Temperature | Tensor, mask: Tensor | None = None) -> None:
         """Change the temperature of this and later episodes.

@@ -97,11 +97,14 @@ class FastStepper:
         self._gates = np.empty(4 * h, np.float32)
         self._sigmoids = self._gates[: 3 * h]
         self._i, self._f, self._o, self._g = np.split(self._gates, 4)
-        self._said = np.empty(3 * k * z + 2, np.float32)
+        said = 3 * k * z
+        self._said = np.empty(said + kernel.factors * z + 2, np.float32)
         self._products = [torch.from_numpy(self._said)[None]]
         self._all_logits, self._ends = self._said[: k * z], self._said[-2:]
         self._logits = self._all_logits.reshape(k, z)
-        self._components = self._said[k * z : -2].reshape(2, k * z)  # means, log sigmas
+        self._components = self._said[k * z : said].reshape(2, k * z)  # means, log sigmas
+        self._loadings = self._said[said:-2].reshape(-1, z)
+        self._common = np.empty(z, np.float32)
         self._sums = np.tri(k, dtype=np.float32)  # times weights: their sums up to each
         self._weights, self._cumulative = np.empty((2, k, z), np.float32)
         self._below, self._total = self._cumulative[:-1], self._cumulative[-1]
@@ -184,7 +187,9 @@ class FastStepper:
         np.add(np.multiply(self._any_within.argmax(0, chosen), self._latents, chosen), self._lanes, chosen)
         mean, sigma = self._components.take(chosen, 1)
         np.exp(np.minimum(np.maximum(sigma, _LEAST, out=sigma), _MOST, out=sigma), sigma)
-        np.multiply(np.multiply(sigma, warmth, sigma), normal, sigma)
+        own, factors = normal[: len(z)], normal[len(z) :]
+        noise = np.add(own, np.dot(factors, self._loadings, self._common), self._common)
+        np.multiply(np.multiply(sigma, warmth, sigma), noise, sigma)
         np.add(mean, sigma, z)
 
     def _cut(self, z: Vector) -> bool:

@@ -57,11 +57,13 @@ class Workspace:
             self.gates = torch.zeros(count, 4 * h, device=device)
             self.gate_parts = self.gates.chunk(4, dim=1)
         self.squashed = torch.zeros(count, h, device=device)
-        mixture = torch.zeros(3 * k, count, z, device=device)  # K logits, K means, K log sigmas
-        self.mixture_by_row = mixture.transpose(0, 1)
-        self.logits = mixture[:k]
-        self.components = mixture[k:].unflatten(0, (2, k)).unbind(1)
+        said = torch.zeros(3 * k + kernel.factors, count, z, device=device)  # logits, means, log sigmas, loadings
+        self.said_by_row = said.transpose(0, 1)
+        self.logits = said[:k]
+        self.components = said[k : 3 * k].unflatten(0, (2, k)).unbind(1)
         """Mean and log sigma of each component, K times (2, B, Z)."""
+        self.loadings = said[3 * k :].unbind()
+        """Of each common factor, F times (B, Z)."""
         self.ends_by_row = torch.zeros(2, count, device=device).T
         self.units, self.end_logit = self.ends_by_row.unbind(1)
         """Units of progress before softplus, and the logit of termination, (B,)."""
@@ -72,6 +74,7 @@ class Workspace:
         self.beyond_parts = self.beyond.unbind()
         self.picked = torch.zeros(2, count, z, device=device)
         self.mean, self.log_sigma = self.picked.unbind()
+        self.noise = torch.zeros(count, z, device=device)
         self.z = torch.zeros(count, z, device=device)
         self._made_of = kernel, count
 
@@ -106,14 +109,16 @@ class StepKernel:
         self.action_size = memory.action_size
         self.hidden_size = memory.hidden_size
         self.mixtures = memory.mixtures
+        self.factors = memory.factors
         self.observation_size = memory.latent_size + memory.hidden_size
         self.row_size = self.observation_size + 1 + memory.action_size
-        self.noise_size = 2 * memory.latent_size + 1
-        """Uniform draws a row needs in a step: two a latent, for its component and its normal, and one to end."""
+        self.noise_size = 2 * memory.latent_size + memory.factors + 1
+        """Uniform draws a row needs in a step: two a latent, for its component and its normal, one for each common
+        factor, and one to end."""
         self.dtype = PRECISIONS[precision]
         with torch.no_grad():
             self._gate_weight = Packed(gate_weight(memory).to(self.device, self.dtype))  # row_size -> 4H
-            self._head_weight = Packed(head_weight(memory).to(self.device, self.dtype))  # H + 1 -> 3 K Z + 2
+            self._head_weight = Packed(head_weight(memory).to(self.device, self.dtype))  # H + 1 -> (3 K + F) Z + 2
         self.padding = max(self._gate_weight.padding, self._head_weight.padding)
         """Rows come in multiples of this; see the module's note on row independence."""
         if memory.hidden_size % _VECTOR or memory.latent_size % _VECTOR:
@@ -130,7 +135,7 @@ class StepKernel:
         return self._gate_weight(rows if space.low_rows is None else space.low_rows.copy_(rows))
 
     def heads(self, hidden: Tensor, space: Workspace) -> Tensor:
-        """The mixture, the progress and the termination as the heads say them, (B, 3 K Z + 2), likewise.
+        """The mixture, the loadings, the progress and the termination as the heads say them, (B, (3 K + F) Z + 2).
 
         Args:
             hidden: [h | 1], float32 of shape (B, hidden_size + 1).
@@ -166,17 +171,17 @@ class StepKernel:
             space: for B rows.
 
         Returns:
-            What they say row by row, for :meth:`prediction`, (B, 3 K Z + 2).
+            What they say row by row, for :meth:`prediction`, (B, (3 K + F) Z + 2).
         """
         product = self.heads(hidden, space)
         count, width = product.shape
-        by_row = product.as_strided((count, 3 * self.mixtures, self.latent_size), (width, self.latent_size, 1))
-        space.mixture_by_row.copy_(by_row)
+        parts = 3 * self.mixtures + self.factors
+        space.said_by_row.copy_(product.as_strided((count, parts, self.latent_size), (width, self.latent_size, 1)))
         space.ends_by_row.copy_(product.as_strided((count, 2), (width, 1), width - 2))
         return product
 
     def noise(self, keys: Tensor, elapsed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A step's noise: uniform (B, Z) and normal (B, Z) for the mixture, logistic (B,) for the end.
+        """A step's noise: uniform (B, Z) and normal (B, Z + F) for the mixture, logistic (B,) for the end.
 
         An episode ends when the logit of its probability is above the last.
 
@@ -198,7 +203,7 @@ class StepKernel:
             coldness: 1 / temperature, (B, 1); see :meth:`tempers`.
             warmth: its square root, (B, 1).
             uniform: (B, Z).
-            normal: (B, Z).
+            normal: (B, Z + F); see :func:`dreamgym.memory.mixture.common_noise`.
 
         Returns:
             (B, Z), in ``space``.
@@ -212,7 +217,10 @@ class StepKernel:
         for component, beyond in zip(space.components[1:], space.beyond_parts, strict=True):
             picked.lerp_(component, beyond)  # exact at 0 and 1; where() takes five times as long
         sigma = space.log_sigma.clamp_(LOG_SIGMA_MIN, LOG_SIGMA_MAX).exp_().mul_(warmth)
-        drawn: Tensor = space.mean.addcmul_(sigma, normal)
+        noise = space.noise.copy_(normal[:, : self.latent_size])
+        for factor, loadings in enumerate(space.loadings, start=self.latent_size):
+            noise.addcmul_(normal[:, factor, None], loadings)
+        drawn: Tensor = space.mean.addcmul_(sigma, noise)
         return drawn
 
     @staticmethod
@@ -226,9 +234,10 @@ class StepKernel:
         Args:
             products: what :meth:`predict` returned for each tile.
         """
-        product = torch.cat(products).float()
-        mixture = product[:, :-2].unflatten(1, (3, self.mixtures, self.latent_size))
-        return Prediction(mixture, softplus(product[:, -2]), product[:, -1].clone())
+        product, z = torch.cat(products).float(), self.latent_size
+        mixture, loadings, ends = product.split([3 * self.mixtures * z, self.factors * z, 2], dim=1)
+        mixture = mixture.unflatten(1, (3, self.mixtures, z))
+        return Prediction(mixture, softplus(ends[:, 0]), ends[:, 1].clone(), loadings.unflatten(1, (self.factors, z)))
 
 
 def gate_weight(memory: MDNRNN) -> Tensor:
@@ -241,8 +250,9 @@ def gate_weight(memory: MDNRNN) -> Tensor:
 
 
 def head_weight(memory: MDNRNN) -> Tensor:
-    """From [h | 1] to the mixture, the progress and the termination, (3 K Z + 2, H + 1)."""
-    heads = (memory.mixture_head, memory.progress_head, memory.termination_head)
+    """From [h | 1] to the mixture, the loadings, the progress and the termination, ((3 K + F) Z + 2, H + 1)."""
+    wanted = (memory.mixture_head, memory.factor_head, memory.progress_head, memory.termination_head)
+    heads = [head for head in wanted if head is not None]
     weight = torch.cat([head.weight for head in heads])
     bias = torch.cat([head.bias for head in heads])
     return torch.cat([weight, bias[:, None]], dim=1).float()

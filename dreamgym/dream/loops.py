@@ -85,16 +85,16 @@ def draw(
     product: Any, keys: Any, elapsed: Any, temperature: Any, progress: Any, payment: Any, sizes: Any,
     next_rows: Any, next_progress: Any, reward: Any, ended: Any, finished: Any, cut: Any, broken: Any,
 ) -> tuple[int, int]:  # fmt: skip
-    """Draw z from the mixture, as :func:`dreamgym.memory.mixture.sample_mixture`; then progress, reward and end.
+    """Draw z from the mixture, as in :mod:`dreamgym.memory.mixture`; then progress, reward and end.
 
     Args:
-        product: what the heads say, (B, 3 K Z + 2), of int16 or float32.
+        product: what the heads say, (B, (3 K + F) Z + 2), of int16 or float32.
         keys: int32 (B, 2); see :func:`dreamgym.dream.noise.row_keys`.
         elapsed: int64 (B,).
         temperature: float32 (B,).
         progress: float32 (B,).
         payment: units of a lap, its reward, a frame's cost and what leaving pays, float32 each.
-        sizes: K and Z.
+        sizes: K, F and Z.
         next_rows: of the other side, float32 (B, row_size); z is written.
         next_progress: float32 (B,); written.
         reward: float32 (B,); written.
@@ -107,16 +107,17 @@ def draw(
         How many latents were cut and how many rows are not finite, in all.
     """
     lap_units, lap_reward, frame_cost, leaving_reward = payment
-    k_size, z_size = sizes
-    uniforms = np.empty(2 * z_size + 1, np.float32)
+    k_size, f_size, z_size = sizes
+    noise_size = 2 * z_size + f_size + 1
+    uniforms = np.empty(noise_size, np.float32)
     weights = np.empty((k_size, z_size), np.float32)
     scratch = np.empty((5, z_size), np.float32)
     top, below, mean, log_sigma, drawn = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     all_cut, all_broken = 0, 0
     for row in range(len(elapsed)):
         heads = product[row]
-        counter = np.uint32(elapsed[row] * (2 * z_size + 1))
-        for j in range(2 * z_size + 1):
+        counter = np.uint32(elapsed[row] * noise_size)
+        for j in range(noise_size):
             uniforms[j] = uniform(np.uint32(keys[row, 0]), np.uint32(keys[row, 1]), np.uint32(counter + np.uint32(j)))
 
         coldness = min(ONE / temperature[row], _COLDEST)
@@ -149,8 +150,15 @@ def draw(
                 below[j] += weight[j]
         z, normals = next_rows[row, :z_size], uniforms[z_size : 2 * z_size]
         for j in range(z_size):
+            top[j] = normal(normals[j])
+        for f in range(f_size):
+            factor = normal(uniforms[2 * z_size + f])
+            loadings = heads[(3 * k_size + f) * z_size : (3 * k_size + f + 1) * z_size]
+            for j in range(z_size):
+                top[j] += factor * number(loadings[j])
+        for j in range(z_size):
             sigma = exp(min(max(log_sigma[j], _LEAST), _MOST)) * warmth
-            drawn[j] = mean[j] + sigma * normal(normals[j])
+            drawn[j] = mean[j] + sigma * top[j]
             z[j] = min(max(drawn[j], -_LIMIT), _LIMIT)
         times_cut, total = 0, np.float32(0.0)
         for j in range(z_size):
@@ -161,7 +169,7 @@ def draw(
         gained = log(ONE + exp(-abs(units))) + max(units, np.float32(0.0))  # softplus
         after = min(progress[row] + gained / lap_units, ONE)
         next_progress[row] = after
-        last = uniforms[2 * z_size]
+        last = uniforms[noise_size - 1]
         left = last == np.float32(0.0) or end_logit > log(last / (ONE - last))
         done = after >= ONE and not left
         reward[row] = leaving_reward if left else (after - progress[row]) * lap_reward + frame_cost

@@ -76,7 +76,7 @@ class Job:
         # Tensors would be moved to shared memory on their way to a process, of which containers have little.
         world = self.world
         memory = world.memory
-        sizes = (memory.latent_size, memory.action_size, memory.hidden_size, memory.mixtures)
+        sizes = (memory.latent_size, memory.action_size, memory.hidden_size, memory.mixtures, memory.factors)
         tensors = [{key: value.numpy() for key, value in m.state_dict().items()} for m in (world.vision, memory)]
         return {**vars(self), "world": (sizes, *tensors, world.card)}
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamgym.fidelity.drives import SeenEpisode, to_images
-from dreamgym.memory.mixture import sample_mixture
+from dreamgym.memory.mixture import common_noise, sample_mixture
 from dreamgym.world_model import LATENT_LIMIT, WorldModel
 
 __all__ = ["BURN_IN", "PIXEL_HORIZONS", "Windows", "cut_windows", "dream_on", "open_loop"]
@@ -69,8 +69,10 @@ def dream_on(world: WorldModel, windows: Windows, temperature: float, seed: int)
     for action in windows.action[:, BURN_IN:].unbind(1):
         state = memory.step(z, action, state)
         prediction = memory.predict(state.h)
-        uniform, normal = torch.rand(z.shape, generator=generator), torch.randn(z.shape, generator=generator)
-        z = sample_mixture(prediction.mixture, tau, uniform, normal).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+        uniform = torch.rand(z.shape, generator=generator)
+        normal = torch.randn(len(z), z.shape[1] + memory.factors, generator=generator)
+        noise = common_noise(normal, prediction.loadings)
+        z = sample_mixture(prediction.mixture, tau, uniform, noise).clamp(-LATENT_LIMIT, LATENT_LIMIT)
         latents.append(z)
         progress.append(prediction.progress)
     return torch.stack(latents, dim=1), torch.stack(progress, dim=1)

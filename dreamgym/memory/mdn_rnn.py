@@ -27,12 +27,17 @@ class Prediction(NamedTuple):
     """Expected units of progress made in the step (for CarRacing: new tiles touched), (...), never negative."""
     termination_logit: Tensor
     """Logit of the probability that the step ends the episode other than by finishing the lap, (...)."""
+    loadings: Tensor
+    """How far each of F common factors moves each latent, in sigmas of its mixture, (..., F, Z); see
+    :func:`dreamgym.memory.mixture.common_noise`."""
 
 
 class MDNRNN(nn.Module):
-    """An LSTM on [z_t, a_t] with a mixture-density head and heads for progress and termination.
+    """An LSTM on [z_t, a_t] with a mixture-density head and heads for progress, termination, missed tiles and
+    common factors.
 
-    422,368 parameters at the paper's sizes, and 514 more in the two small heads. The LSTM has one bias vector, as in
+    422,368 parameters at the paper's sizes, 771 more in the three small heads, and 8,224 more for each common factor,
+    which the paper has none of: it draws every latent alone. The LSTM has one bias vector, as in
     the paper, where ``torch.nn.LSTM`` has two. Gates are in torch's order: input, forget, cell, output.
 
     Order of one step: the controller sees [z_t, h_t]; M then consumes (z_t, the action really executed), which
@@ -43,26 +48,33 @@ class MDNRNN(nn.Module):
         action_size: A, 3 for CarRacing.
         hidden_size: H, 256 in the paper.
         mixtures: K, 5 in the paper.
+        factors: F, 0 in the paper.
     """
 
-    def __init__(self, latent_size: int = 32, action_size: int = 3, hidden_size: int = 256, mixtures: int = 5) -> None:
+    def __init__(
+        self, latent_size: int = 32, action_size: int = 3, hidden_size: int = 256, mixtures: int = 5, factors: int = 4
+    ) -> None:
         super().__init__()
         self.latent_size = latent_size
         self.action_size = action_size
         self.hidden_size = hidden_size
         self.mixtures = mixtures
+        self.factors = factors
         self.input_weight = nn.Parameter(torch.empty(4 * hidden_size, latent_size + action_size))
         self.recurrent_weight = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
         self.mixture_head = nn.Linear(hidden_size, 3 * mixtures * latent_size)
         self.progress_head = nn.Linear(hidden_size, 1)
         self.termination_head = nn.Linear(hidden_size, 1)
+        self.missed_head = nn.Linear(hidden_size, 1)
+        self.factor_head = nn.Linear(hidden_size, factors * latent_size) if factors else None
         bound = hidden_size**-0.5
         nn.init.uniform_(self.input_weight, -bound, bound)
         nn.init.uniform_(self.recurrent_weight, -bound, bound)
         with torch.no_grad():
             self.bias[hidden_size : 2 * hidden_size] = 1.0  # an open forget gate: memory from the first step
             self.termination_head.bias.fill_(-5.0)  # most steps end nothing
+            self.missed_head.bias.fill_(-5.0)  # and miss nothing
 
     def initial_state(self, batch_size: int) -> State:
         """The state at reset: zeros, (batch_size, hidden_size)."""
@@ -85,7 +97,22 @@ class MDNRNN(nn.Module):
         """The heads, from the hidden state after the step, (..., hidden_size)."""
         mixture = self.mixture_head(h).unflatten(-1, (3, self.mixtures, self.latent_size))
         progress = F.softplus(self.progress_head(h).squeeze(-1))
-        return Prediction(mixture, progress, self.termination_head(h).squeeze(-1))
+        return Prediction(mixture, progress, self.termination_head(h).squeeze(-1), self.loadings(h))
+
+    def missed_logit(self, h: Tensor) -> Tensor:
+        """Logit of the probability that the step left units of progress behind for good, (...), likewise.
+
+        A tile that no wheel touched: the dream goes on as if nothing had happened, but the real lap will not end.
+        """
+        logit: Tensor = self.missed_head(h).squeeze(-1)
+        return logit
+
+    def loadings(self, h: Tensor) -> Tensor:
+        """Of the common factors, (..., F, Z), from the hidden state after the step."""
+        if self.factor_head is None:
+            return h.new_zeros(*h.shape[:-1], 0, self.latent_size)
+        loadings: Tensor = self.factor_head(h).unflatten(-1, (self.factors, self.latent_size))
+        return loadings
 
     def forward(self, z: Tensor, action: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over sequences, teacher-forced.

@@ -12,7 +12,14 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["LOG_SIGMA_MAX", "LOG_SIGMA_MIN", "mixture_log_likelihood", "mixture_moments", "sample_mixture"]
+__all__ = [
+    "LOG_SIGMA_MAX",
+    "LOG_SIGMA_MIN",
+    "common_noise",
+    "mixture_log_likelihood",
+    "mixture_moments",
+    "sample_mixture",
+]
 
 # Outside these the density is a spike or a plain, and float32 gradients overflow.
 LOG_SIGMA_MIN = -7.0
@@ -63,6 +70,21 @@ def sample_mixture(parameters: Tensor, temperature: Tensor, uniform: Tensor, nor
     mean = means.gather(-2, component).squeeze(-2)
     sigma = log_sigmas.gather(-2, component).squeeze(-2).exp()
     return mean + sigma * temperature.sqrt() * normal
+
+
+def common_noise(normal: Tensor, loadings: Tensor) -> Tensor:
+    """Noise for :func:`sample_mixture` in which latents move together: own + sum over f of factor_f * loading_f.
+
+    Args:
+        normal: standard normal, (..., Z + F): each latent's own, then the factors.
+        loadings: (..., F, Z).
+
+    Returns:
+        (..., Z).
+    """
+    own, factors = normal.split([loadings.shape[-1], loadings.shape[-2]], dim=-1)
+    noise: Tensor = own + (factors.unsqueeze(-1) * loadings).sum(dim=-2)
+    return noise
 
 
 def mixture_moments(parameters: Tensor) -> tuple[Tensor, Tensor]:

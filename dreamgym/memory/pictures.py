@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from dreamgym.memory.mdn_rnn import MDNRNN
-from dreamgym.memory.mixture import sample_mixture
+from dreamgym.memory.mixture import common_noise, sample_mixture
 from dreamgym.memory.sequences import SequenceBatch
 from dreamgym.training import load_weights, save_png
 from dreamgym.vision.vae import VAE
@@ -36,8 +36,10 @@ def dream_open_loop(
         seen.append(z)
         state = model.step(z, batch.action[:, step], state)
         uniform = torch.rand(z.shape, generator=generator).to(z.device)
-        normal = torch.randn(z.shape, generator=generator).to(z.device)
-        z = sample_mixture(model.predict(state.h).mixture, tau, uniform, normal).clamp(-10.0, 10.0)
+        normal = torch.randn(len(z), z.shape[1] + model.factors, generator=generator).to(z.device)
+        prediction = model.predict(state.h)
+        noise = common_noise(normal, prediction.loadings)
+        z = sample_mixture(prediction.mixture, tau, uniform, noise).clamp(-10.0, 10.0)
     return torch.stack(seen, dim=1)
 
 

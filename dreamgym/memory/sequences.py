@@ -45,6 +45,8 @@ class SequenceBatch(NamedTuple):
     """1 on steps of the episode, 0 on padding after its end, (B, T)."""
     motion: Tensor
     """How the car moves after each step, (B, T, 4); NaN where it was not recorded."""
+    missed: Tensor
+    """Whether the step left tiles behind untouched, 1 or 0, (B, T); NaN where not known."""
     state: State | None
     """M's state before the first step; None for zeros."""
 
@@ -60,6 +62,12 @@ def first_lap(episode: Episode | LatentEpisode) -> NDArray[np.float32]:
         return episode.progress
     known = np.arange(len(episode)) <= made[-1]
     return np.where(known, episode.progress, np.float32(np.nan))
+
+
+def _missed(episode: LatentEpisode) -> NDArray[np.float32]:
+    if episode.missed is None:
+        return np.full(len(episode), np.nan, np.float32)
+    return np.minimum(episode.missed, np.float32(1.0))
 
 
 class SequenceSampler:
@@ -104,6 +112,7 @@ class SequenceSampler:
                 for episode in episodes
             ]
         )
+        self._missed = np.concatenate([np.pad(_missed(episode), (0, 1)) for episode in episodes])
         self._lengths = np.array([len(episode) for episode in episodes])
         self._offsets = np.concatenate([[0], np.cumsum(self._lengths + 1)[:-1]])
         self._left_world = np.array([episode.left_world for episode in episodes])
@@ -185,5 +194,6 @@ class SequenceSampler:
             left_world=tensor(left),
             mask=tensor(mask),
             motion=tensor(self._motion[index[:, 1:]]),
+            missed=tensor(self._missed[index[:, :-1]]),
             state=None,
         )

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from dreamgym.config import MemoryConfig, claim_folder
 from dreamgym.episodes import is_held_out
+from dreamgym.memory.factors import factor_loss, normal_scores
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.mixture import mixture_log_likelihood
 from dreamgym.memory.pictures import save_dream_strip
@@ -50,26 +51,35 @@ class MemoryLoss(NamedTuple):
     """Binary cross-entropy of leaving the world, nats a step."""
     motion: Tensor
     """Squared error of the car's motion, mean over what was recorded."""
+    missed: Tensor
+    """Binary cross-entropy of leaving tiles behind untouched, nats a step, mean over what was recorded."""
+    factors: Tensor
+    """Negative log likelihood of what the common factors explain, nats a latent, up to a constant."""
 
 
 class Trainee(nn.Module):
-    """M, and a head that only training has: the car's motion from h.
+    """M, and two heads that only training has: the car's motion, and each latent's own noise, from h.
 
     V blurs the grass, so on a straight nothing that M sees tells its speed; what it did does. Asked for the speed, M
-    learns to keep account of it. The world model is M alone.
+    learns to keep account of it. The own noise is what the common factors leave, see
+    :func:`dreamgym.memory.factors.factor_loss`. The world model is M alone.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.memory = MDNRNN()
         self.motion_head = nn.Linear(self.memory.hidden_size, MOTION_SIZE)
+        self.own_head = nn.Linear(self.memory.hidden_size, self.memory.latent_size)
 
 
-def memory_loss(model: MDNRNN, batch: SequenceBatch, motion_head: nn.Module | None = None) -> MemoryLoss:
+def memory_loss(
+    model: MDNRNN, batch: SequenceBatch, motion_head: nn.Module | None = None, own_head: nn.Module | None = None
+) -> MemoryLoss:
     """Teacher-forced loss of a batch.
 
     Progress is counted in whole units, so its head is a Poisson rate: unlike a squared error this is calibrated near
-    zero, where a car that stands still must earn nothing.
+    zero, where a car that stands still must earn nothing. The common factors are fitted to what the mixtures leave
+    unexplained, and change neither them nor h.
     """
     hidden, _ = model(batch.z, batch.action, batch.state)
     prediction = model.predict(hidden)
@@ -87,10 +97,21 @@ def memory_loss(model: MDNRNN, batch: SequenceBatch, motion_head: nn.Module | No
         error = (motion_head(hidden).float() - batch.motion.nan_to_num()).square()
         motion = (error * known).sum() / known.sum().clamp_min(1)
 
+    recorded = torch.isfinite(batch.missed) & (batch.mask > 0)
+    missed = F.binary_cross_entropy_with_logits(
+        model.missed_logit(hidden).float(), batch.missed.nan_to_num(), reduction="none"
+    )
+    missed = (missed * recorded).sum() / recorded.sum().clamp_min(1)
+    factors = torch.zeros_like(rate)
+    if model.factors:
+        scores, h = normal_scores(prediction.mixture.float(), batch.next_z), hidden.detach()
+        log_own = torch.zeros_like(scores) if own_head is None else own_head(h).float()
+        factors = factor_loss(scores, model.loadings(h).float(), log_own)
+
     def mean(term: Tensor) -> Tensor:
         return (term * batch.mask).sum() / steps
 
-    return MemoryLoss(mean(-log_likelihood), mean(progress), mean(termination), motion)
+    return MemoryLoss(mean(-log_likelihood), mean(progress), mean(termination), motion, missed, mean(factors))
 
 
 def train_memory(config: MemoryConfig) -> Path:
@@ -177,9 +198,9 @@ def _train_step(
     for group in optimizer.param_groups:
         group["lr"] = one_cycle(step, config.steps, config.learning_rate)
     with autocast(device):
-        terms = memory_loss(model.memory, batch, model.motion_head)
+        terms = memory_loss(model.memory, batch, model.motion_head, model.own_head)
     loss = terms.latent + config.progress_weight * terms.progress + config.termination_weight * terms.termination
-    loss = loss + config.motion_weight * terms.motion
+    loss = loss + config.motion_weight * terms.motion + config.missed_weight * terms.missed + terms.factors
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
@@ -217,7 +238,7 @@ def with_input_noise(batch: SequenceBatch, most: float, rng: np.random.Generator
 def evaluate_memory(model: Trainee, sampler: SequenceSampler, device: torch.device) -> dict[str, float]:
     """The loss on held-out episodes, always the same sequences."""
     batches = [sampler.sample(np.random.default_rng([12345, index]), 64, device) for index in range(8)]
-    terms = [memory_loss(model.memory, batch, model.motion_head) for batch in batches]
+    terms = [memory_loss(model.memory, batch, model.motion_head, model.own_head) for batch in batches]
     return {
         f"held_out_{name}": float(np.mean([getattr(term, name).item() for term in terms]))
         for name in MemoryLoss._fields

@@ -63,6 +63,7 @@ def _learn_world(config: PipelineConfig, this: Round) -> None:
             latents=this.latents,
             temperature=config.temperature,
             latent_noise=config.latent_noise,
+            factor_gain=config.factor_gain,
             seed=config.seed,
         )
 
@@ -166,6 +167,7 @@ def evolve_config(config: PipelineConfig, this: Round) -> EvolveConfig:
         pace_limit=config.pace_limit,
         validate_every=config.validate_every,
         line_share=config.line_share,
+        missed_cost=config.missed_cost,
         temperature=(config.temperature, config.temperature),
         precision="bfloat16",
         fast=config.fast,

@@ -34,6 +34,7 @@ from dreamgym.real.drivers import (
     TrackFollower,
     WildFollower,
 )
+from dreamgym.real.missed import TileWatch
 from dreamgym.real.preprocess import preprocess
 from dreamgym.real.world import make_real, motion, recorded_versions
 from dreamgym.seeds import COLLECTION_SEEDS, refuse_test_seeds
@@ -104,6 +105,7 @@ def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", pati
         world = env.unwrapped
         driver.reset(world, np.random.default_rng([seed, 1]))
         frames, actions, rewards, motions = [preprocess(observation)], [], [], [motion(env)]
+        watch = TileWatch(env)
         terminated = truncated = False
         since_progress = 0
         info: dict[str, object] = {}
@@ -114,6 +116,7 @@ def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", pati
             actions.append(action)
             rewards.append(reward)
             motions.append(motion(env))
+            watch.look()
             since_progress = 0 if float(reward) > 0 else since_progress + 1
             truncated = truncated or since_progress == patience
         return Episode(
@@ -128,6 +131,7 @@ def drive(driver: Driver, seed: int, length: int, *, driver_name: str = "", pati
             driver=driver_name,
             versions=recorded_versions(),
             motion=np.stack(motions),
+            missed=watch.missed(),
         )
     finally:
         env.close()

@@ -53,6 +53,8 @@ class LatentEpisode:
     lap_units: int
     motion: NDArray[np.float32] | None = None
     """How the car moved, (T + 1, 4), see :func:`dreamgym.real.world.motion`; None where not recorded."""
+    missed: NDArray[np.float32] | None = None
+    """Tiles left behind untouched in each step, (T,); NaN where not known, None where not recorded."""
     mirrored: bool = False
     """Whether this is the drive as a mirror shows it."""
 
@@ -111,8 +113,8 @@ def encode_episodes(episodes: Path, vision: Path, out: Path, *, device: torch.de
             "left_world": np.array(episode.terminated and not episode.lap_finished),
             "lap_units": np.array(episode.lap_units),
         }
-        if episode.motion is not None:
-            arrays["motion"] = episode.motion
+        optional = {"motion": episode.motion, "missed": episode.missed}
+        arrays |= {name: value for name, value in optional.items() if value is not None}
         write_arrays(out / path.name, arrays)
     return out
 
@@ -141,6 +143,7 @@ def read_latents(*folders: Path) -> list[LatentEpisode]:
             left_world=bool(arrays["left_world"]),
             lap_units=int(arrays["lap_units"]),
             motion=arrays.get("motion"),
+            missed=arrays.get("missed"),
         )
         mirrored = replace(
             driven,
