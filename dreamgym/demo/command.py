@@ -122,6 +122,7 @@ def _evolve(config: DemoConfig) -> tuple[LinearController, float, int]:
         effort=0.1,
         subspace=COMPONENTS,
         pace_limit=1.15,
+        missed_cost=30.0,
         precision=_precision(),
         seed=config.seed,
         workers=config.workers,
