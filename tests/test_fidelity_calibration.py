@@ -9,8 +9,8 @@ import pytest
 import torch
 from drives_by_hand import seen_by
 
-from dreamgym.fidelity.calibration import Forecasts, calibration, forecast, mixture_cdf
-from dreamgym.memory.mixture import mixture_log_likelihood, sample_mixture
+from dreamgym.fidelity.calibration import Forecasts, calibration, forecast
+from dreamgym.memory.mixture import mixture_cdf, mixture_log_likelihood, sample_mixture
 from dreamgym.world_model import WorldModel
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pygame
 import pytest
+import torch
 
 from dreamgym.dream.env import DreamCarRacingEnv
-from dreamgym.play.inside import difference
+from dreamgym.memory.mdn_rnn import Prediction
+from dreamgym.memory.mixture import common_noise, sample_mixture
+from dreamgym.play.inside import difference, expectation
 from dreamgym.play.pictures import smooth_surface
 from dreamgym.play.worlds import DreamWorld, RealWorld
 from dreamgym.real.world import CAR_RACING
@@ -21,6 +24,18 @@ def test_pictures_differ_by_a_share_of_full_scale() -> None:
     black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
     assert difference(black, white) == difference(white, black) == 1.0
     assert difference(white, white) == 0.0
+
+
+def test_the_spread_that_is_shown_is_that_of_what_is_drawn() -> None:
+    torch.manual_seed(0)
+    count, nothing = 200_000, torch.zeros(1)
+    said = Prediction(torch.randn(1, 3, 2, 5), nothing, nothing, torch.randn(1, 3, 5))
+    noise = common_noise(torch.randn(count, 8), said.loadings)
+    mixtures, tau = said.mixture.expand(count, -1, -1, -1), torch.full((count, 1), 1.7)
+    drawn = sample_mixture(mixtures, tau, torch.rand(count, 5), noise)
+    expected = expectation(said, 1.7, 280.0)
+    np.testing.assert_allclose(expected.mean, drawn.mean(dim=0), atol=0.1)
+    np.testing.assert_allclose(expected.spread, drawn.std(dim=0), rtol=0.02)
 
 
 def test_enlarged_pictures_are_the_picture() -> None:

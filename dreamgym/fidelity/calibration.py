@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamgym.fidelity.drives import SeenEpisode
-from dreamgym.memory.mixture import mixture_log_likelihood, split_mixture
+from dreamgym.memory.mixture import mixture_cdf, mixture_log_likelihood
 from dreamgym.memory.sequences import first_lap
 from dreamgym.world_model import WorldModel
 
@@ -37,15 +37,6 @@ class Forecasts(NamedTuple):
     """Which quantile of M's prediction each next latent was, (N, Z)."""
     log_likelihood: NDArray[np.float64]
     """Of each next latent, nats, (N, Z)."""
-
-
-def mixture_cdf(parameters: Tensor, value: Tensor, temperature: float = 1.0) -> Tensor:
-    """P(latent <= value) under the mixture at a temperature, (..., Z), for parameters (..., 3, K, Z)."""
-    logits, means, log_sigmas = split_mixture(parameters)
-    sigma = torch.exp(log_sigmas) * temperature**0.5
-    below: Tensor = torch.special.ndtr((value.unsqueeze(-2) - means) / sigma)
-    weights = torch.softmax(logits / temperature, dim=-2)
-    return (weights * below).sum(dim=-2)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dreamgym.memory.mixture import split_mixture
+from dreamgym.memory.mixture import mixture_cdf
 
 __all__ = ["factor_loss", "normal_scores"]
 
@@ -30,10 +30,7 @@ def normal_scores(parameters: Tensor, target: Tensor) -> Tensor:
     Returns:
         (..., Z), within +-4.8.
     """
-    logits, means, log_sigmas = split_mixture(parameters)
-    below = torch.special.ndtr((target.unsqueeze(-2) - means) * torch.exp(-log_sigmas))
-    level = (torch.softmax(logits, dim=-2) * below).sum(dim=-2)
-    scores: Tensor = torch.special.ndtri(level.clamp(_TAIL, 1.0 - _TAIL))
+    scores: Tensor = torch.special.ndtri(mixture_cdf(parameters, target).clamp(_TAIL, 1.0 - _TAIL))
     return scores
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "LOG_SIGMA_MAX",
     "LOG_SIGMA_MIN",
     "common_noise",
+    "mixture_cdf",
     "mixture_log_likelihood",
     "mixture_moments",
     "sample_mixture",
@@ -47,6 +48,15 @@ def mixture_log_likelihood(parameters: Tensor, target: Tensor) -> Tensor:
     standardized = (target.unsqueeze(-2) - means) * torch.exp(-log_sigmas)
     log_densities = -0.5 * standardized.square() - log_sigmas - _HALF_LOG_2PI
     return torch.logsumexp(torch.log_softmax(logits, dim=-2) + log_densities, dim=-2)
+
+
+def mixture_cdf(parameters: Tensor, value: Tensor, temperature: float = 1.0) -> Tensor:
+    """P(latent <= value) under the mixture at a temperature, (..., Z), for parameters (..., 3, K, Z)."""
+    logits, means, log_sigmas = split_mixture(parameters)
+    sigma = torch.exp(log_sigmas) * temperature**0.5
+    below: Tensor = torch.special.ndtr((value.unsqueeze(-2) - means) / sigma)
+    weights = torch.softmax(logits / temperature, dim=-2)
+    return (weights * below).sum(dim=-2)
 
 
 def sample_mixture(parameters: Tensor, temperature: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:

@@ -53,7 +53,8 @@ def expectation(prediction: Prediction, temperature: float, lap_units: float) ->
     """
     mixture = prediction.mixture[0].clone()  # (3, K, Z)
     mixture[0] /= temperature
-    mixture[2] += 0.5 * float(np.log(temperature))
+    common = prediction.loadings[0].square().sum(dim=0)  # the common factors' part of each latent's variance, (Z,)
+    mixture[2] += 0.5 * (float(np.log(temperature)) + torch.log1p(common))
     mean, variance = mixture_moments(mixture)
     share = float(prediction.progress[0]) / lap_units
     return Expectation(
