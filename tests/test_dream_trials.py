@@ -51,10 +51,26 @@ def test_scores_do_not_depend_on_the_number_of_processes(config: EvolveConfig):
     with DreamTrials(replace(config, workers=1)) as alone, DreamTrials(replace(config, workers=2)) as shared:
         one, two = alone(population(alone), 3), shared(population(shared), 3)
         other = alone(population(alone), 4)
-    for name in ("returns", "lengths", "smoothness", "haste", "effort"):
+    for name in ("returns", "lengths", "smoothness", "haste", "effort", "missed"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert one.returns.shape == (5, 4) and len(np.unique(one.returns)) > 10
     assert not np.array_equal(one.returns, other.returns)
+
+
+def test_missed_is_the_probability_that_anything_was(config: EvolveConfig):
+    """From the expected number of misses of the steps that were driven."""
+    core = DreamCore(WorldModel.load(config.world_model), 2)
+    core.reset(seeds=torch.arange(2))
+    weights = np.zeros((1, 3 * core.features.shape[1] + 3), np.float32)
+    expected, running = np.zeros(2), np.ones(2, bool)
+    action = torch.tensor([[0.0, 0.5, 0.0]]).repeat(2, 1)  # of a controller of zeros
+    while running.any():
+        step = core.step(action)
+        expected += core.missed().numpy() * running
+        running &= ~(step.terminated | step.truncated).numpy()
+    assert 0.01 < expected.min()
+    core.reset(seeds=torch.arange(2))
+    np.testing.assert_allclose(dream_rollout(core, weights).missed[0], 1.0 - np.exp(-expected), rtol=1e-4)
 
 
 def test_scores_are_those_of_the_vector_environment(config: EvolveConfig, tmp_path: Path):

@@ -40,6 +40,15 @@ def test_comes_back_as_it_was_written(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [tmp_path / "episode-000000.npz"]
 
 
+def test_what_need_not_be_recorded_comes_back_too(tmp_path: Path):
+    missed = np.array([0, 1, 0, 2, np.nan], np.float32)
+    episode = replace(make_episode(), motion=np.ones((6, 4), np.float32), missed=missed)
+    write_episode(tmp_path / "episode-000000.npz", episode)
+    read = read_episode(tmp_path / "episode-000000.npz")
+    assert read.motion is not None and np.array_equal(read.motion, episode.motion)
+    assert read.missed is not None and np.array_equal(read.missed, missed, equal_nan=True)
+
+
 def test_progress_counts_tiles():
     rewards = np.array([-0.1, -0.1 + 1000 / 250, -0.1 + 3 * 1000 / 250, -100.0], np.float32)
     episode = replace(make_episode(4), rewards=rewards)

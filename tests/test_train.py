@@ -178,6 +178,7 @@ def test_a_mirrored_drive_is_the_drive_of_mirrored_frames(vision: Path, tmp_path
     frames, actions = rng.integers(0, 256, (6, 64, 64, 3), dtype=np.uint8), rng.random((5, 3), np.float32)
     motion = rng.random((6, 4), np.float32)
     drive = Episode(frames, actions, np.zeros(5, np.float32), False, True, False, 250, 1_000_000, "test", {}, motion)
+    drive = replace(drive, missed=np.array([0, 0, 3, 0, np.nan], np.float32))
     factors = np.array([-1, 1, 1], np.float32), np.array([1, -1, -1, -1], np.float32)
     other = replace(drive, frames=frames[:, :, ::-1].copy(), actions=actions * factors[0], motion=motion * factors[1])
     for name, episode in (("a", drive), ("b", other)):
@@ -186,7 +187,7 @@ def test_a_mirrored_drive_is_the_drive_of_mirrored_frames(vision: Path, tmp_path
         encode_episodes(tmp_path / name, vision, tmp_path / f"latents-{name}")
     (driven, mirrored), (again, back) = (read_latents(tmp_path / f"latents-{name}") for name in "ab")
     for one, two in ((driven, back), (mirrored, again)):
-        for name in ("mean", "log_variance", "actions", "progress", "motion"):
+        for name in ("mean", "log_variance", "actions", "progress", "motion", "missed"):
             np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
     assert [each.mirrored for each in (driven, mirrored)] == [False, True]
 
