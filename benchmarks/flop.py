@@ -11,8 +11,9 @@ __all__ = ["decode_flop", "encode_flop", "step_flop"]
 
 
 def step_flop(memory: MDNRNN) -> float:
-    """Of one step of one environment."""
-    return 2.0 * sum(parameter.numel() for parameter in memory.parameters())
+    """Of one step of one environment, which does not ask what was missed."""
+    unasked = sum(parameter.numel() for parameter in memory.missed_head.parameters())
+    return 2.0 * (sum(parameter.numel() for parameter in memory.parameters()) - unasked)
 
 
 def encode_flop(vision: VAE) -> float:

@@ -31,6 +31,8 @@ def test_every_step_agrees_with_the_default_one(
     default = started(model, 40, temperature=temperature)
     fast = started(model, 40, temperature=temperature, fast=True)
     apart = 0
+    # What is drawn is a sum of numbers of the size of sqrt(temperature), which may nearly cancel each other.
+    rounding = 1e-5 * max(1.0, temperature**0.5)
     for frame in range(60):
         actions = drive(default.seed, frame)
         wanted, got = default.step(actions), fast.step(actions)
@@ -40,7 +42,7 @@ def test_every_step_agrees_with_the_default_one(
         assert torch.allclose(fast.h, default.h, atol=1e-5)
         assert torch.allclose(fast.c, default.c, atol=1e-5, rtol=1e-5)
         assert torch.allclose(fast.progress, default.progress, atol=1e-6)
-        apart += int((~torch.isclose(fast.z, default.z, atol=1e-5, rtol=1e-5)).sum())
+        apart += int((~torch.isclose(fast.z, default.z, atol=rounding, rtol=1e-5)).sum())
         fast.set_state(default.get_state())
     assert apart <= 1e-5 * 60 * default.z.numel() + 1  # where a component hangs on the last bit of a number
 

@@ -98,6 +98,9 @@ def test_truncation_at_the_time_limit(toy_world_model: WorldModel) -> None:
     assert not any(endless.step(idle(1)).truncated for _ in range(20))
 
 
+LOADING = 0.3
+
+
 def sampled(model: WorldModel, temperature: float, logits: Tensor, means: Tensor, sigmas: Tensor) -> Tensor:
     """Many first latents of a dream whose mixture is the same everywhere, (rows * steps, Z)."""
     model = with_heads(model, progress=0.0, termination=0.0)
@@ -105,6 +108,9 @@ def sampled(model: WorldModel, temperature: float, logits: Tensor, means: Tensor
         model.memory.mixture_head.weight.zero_()
         parts = model.memory.mixture_head.bias.unflatten(0, (3, 3, 8))
         parts[0], parts[1], parts[2] = logits[:, None], means[:, None], sigmas.log()[:, None]
+        assert model.memory.factor_head is not None
+        model.memory.factor_head.weight.zero_()
+        model.memory.factor_head.bias.zero_()[:8] = LOADING  # of the first factor, the same on all latents
     core = started(model, 1000, temperature=temperature)
     drawn = []
     for _ in range(5):
@@ -115,7 +121,7 @@ def sampled(model: WorldModel, temperature: float, logits: Tensor, means: Tensor
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.15, 2.5])
 def test_mixture_at_a_temperature_against_closed_form(toy_world_model: WorldModel, temperature: float) -> None:
-    """Component frequencies are softmax(logits / tau), variances sigma^2 tau."""
+    """Component frequencies are softmax(logits / tau), variances sigma^2 tau (1 + loading^2)."""
     logits, means, sigmas = (
         torch.tensor([0.2, -0.5, 0.9]),
         torch.tensor([-5.0, 0.0, 4.0]),
@@ -129,7 +135,7 @@ def test_mixture_at_a_temperature_against_closed_form(toy_world_model: WorldMode
         size = z.numel()
         error = 5 * math.sqrt(float(weights[k] * (1 - weights[k])) / size)
         assert abs(len(of_k) / size - float(weights[k])) < error
-        variance = float(sigmas[k] ** 2) * temperature
+        variance = float(sigmas[k] ** 2) * temperature * (1.0 + LOADING**2)
         assert abs(float(of_k.mean()) - float(means[k])) < 5 * math.sqrt(variance / len(of_k))
         assert abs(float(of_k.var()) / variance - 1) < 5 * math.sqrt(2 / len(of_k))
     # each latent chooses its component on its own
