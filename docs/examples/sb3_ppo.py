@@ -32,7 +32,9 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor
 
 from dreamgym.evaluate import evaluate_real
 from dreamgym.evaluate.policies import SB3Policy
+from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.seeds import TEST_SEEDS, VALIDATION_SEEDS
+from dreamgym.world_model import WorldModel
 from dreamgym.wrappers import SB3VecEnv
 
 DREAM, REAL = "dreamgym:DreamCarRacing-v0", "dreamgym:LatentCarRacing-v0"
@@ -54,12 +56,27 @@ class CautiousDriving(VecEnvWrapper):
             no lock left for a bend.
         pace: points a frame, averaged over half a second, beyond which progress pays nothing: the dream shows fewer
             hairpins than reality, and a faster lap earns little.
+        missed: points off for each tile that M believes is left behind untouched: a real lap that missed one does not
+            end.
+        memory: M, whose h the observations hold.
         noise: standard deviation of what is added to each feature, so that no choice hangs on its finest shades.
         seed: of the noise.
     """
 
-    def __init__(self, venv: VecEnv, *, smoothness: float, effort: float, pace: float, noise: float, seed: int) -> None:
+    def __init__(
+        self,
+        venv: VecEnv,
+        *,
+        smoothness: float,
+        effort: float,
+        pace: float,
+        missed: float,
+        memory: MDNRNN,
+        noise: float,
+        seed: int,
+    ) -> None:
         super().__init__(venv)
+        self._missed, self._memory = missed, memory
         self._weights = smoothness / 3.0 * np.array([1.0, 0.5, 0.5], np.float32)
         self._effort, self._limit = effort, pace
         self._noise, self._generator = noise, np.random.default_rng(seed)
@@ -83,7 +100,9 @@ class CautiousDriving(VecEnvWrapper):
         self._pace += (rewards + 0.1 - self._pace) / 25.0  # without the frame's cost of 0.1
         change = np.abs(self._actions - self._previous) @ self._weights
         effort = self._effort * np.square(self._actions[:, 0])
-        paid = rewards - np.nan_to_num(change) - effort - np.maximum(self._pace - self._limit, 0.0)
+        h = torch.from_numpy(observations[:, self._memory.latent_size :])
+        missed = self._missed * torch.sigmoid(self._memory.missed_logit(h)).numpy() * ~dones  # then h is the next one's
+        paid = rewards - np.nan_to_num(change) - effort - missed - np.maximum(self._pace - self._limit, 0.0)
         self._previous = self._actions
         self._previous[dones], self._pace[dones] = np.nan, 0.0  # an episode's first action is no change
         return self._seen(observations), paid * REWARD_SCALE, dones, infos
@@ -138,6 +157,8 @@ def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
             smoothness=args.smoothness,
             effort=args.effort,
             pace=args.pace,
+            missed=args.missed,
+            memory=WorldModel.load(args.world_model).memory,
             noise=args.noise,
             seed=args.seed,
         ),
@@ -234,11 +255,12 @@ def main() -> None:
     parser.add_argument("--net-arch", type=int, nargs="*", default=[64, 64], help="none: linear")
     parser.add_argument("--learning-rate", type=float, default=5e-4, help="falls to nothing with the time")
     parser.add_argument("--gamma", type=float, default=0.995)
-    parser.add_argument("--temperature", type=float, nargs=2, default=(1.5, 1.5), help="drawn for each episode")
+    parser.add_argument("--temperature", type=float, nargs=2, default=(1.0, 1.0), help="drawn for each episode")
     parser.add_argument("--smoothness", type=float, default=1.0, help="penalty on changes of the action")
     parser.add_argument("--effort", type=float, default=0.1, help="penalty on a frame at full lock")
     parser.add_argument("--episode-steps", type=int, default=250, help="of a dream; what follows is estimated")
     parser.add_argument("--pace", type=float, default=1.2, help="points a frame beyond which progress pays nothing")
+    parser.add_argument("--missed", type=float, default=30.0, help="points off for a tile left behind untouched")
     parser.add_argument("--noise", type=float, default=0.07, help="on the features, while learning")
     parser.add_argument("--validation", type=int, default=16, help="validation tracks; 0: the last checkpoint is kept")
     parser.add_argument("--seed", type=int, default=0)
