@@ -40,9 +40,10 @@ class DreamCore(DreamRows):
     """A batch of independent dreams, held as torch tensors.
 
     One step, row by row: M consumes [z_t, a_t] and gives h_{t+1}; z_{t+1} is drawn from its mixture at the row's
-    temperature (logits / tau, sigma * sqrt(tau)) and cut to +-10; the reward is the frame's cost plus the lap's
-    reward times the share of it that M says was made, cut so that a lap is paid once; M's termination head is the
-    probability that the row ends in this step, which pays ``world.leaving_reward`` instead of all else.
+    temperature (logits / tau, sigma * sqrt(tau)), moved by the common factors, and cut to +-10; the reward is the
+    frame's cost plus the lap's reward times the share of it that M says was made, cut so that a lap is paid once; M's
+    termination head is the probability that the row ends in this step, which pays ``world.leaving_reward`` instead of
+    all else.
 
     A row's rollout is a function of its own seed, episode number, start and actions: to the bit the same whatever the
     batch size, its neighbours and the number of threads, within one precision and device. Each reset of a row without

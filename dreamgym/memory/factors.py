@@ -4,7 +4,9 @@ The paper's mixture draws every latent alone. What comes into view, a bend above
 directions that depend on the moment; drawn alone, their moves hardly ever add up to a bend, and a dream's roads are
 straighter than real ones. Here a factor analysis is laid over the mixtures: with g_j the normal score of latent j (its
 place in its own mixture, as a quantile of the standard normal), g ~ N(0, D^2 + L^T L), where the loadings L, (F, Z),
-are read from h. Each latent keeps the mixture that the paper gives it.
+are read from h. What M expects of each latent alone stays the paper's mixture; what a dream draws is more widely
+spread, since the factors are added to each latent's own noise, and strengthened: see
+:func:`dreamgym.assemble.assemble`.
 """
 
 from __future__ import annotations

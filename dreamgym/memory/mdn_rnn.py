@@ -100,15 +100,18 @@ class MDNRNN(nn.Module):
         return Prediction(mixture, progress, self.termination_head(h).squeeze(-1), self.loadings(h))
 
     def missed_logit(self, h: Tensor) -> Tensor:
-        """Logit of the probability that the step left units of progress behind for good, (...), likewise.
+        """Logit of the probability that the step left units of progress behind for good, (...).
 
         A tile that no wheel touched: the dream goes on as if nothing had happened, but the real lap will not end.
+
+        Args:
+            h: the hidden state after the step, (..., hidden_size).
         """
         logit: Tensor = self.missed_head(h).squeeze(-1)
         return logit
 
     def loadings(self, h: Tensor) -> Tensor:
-        """Of the common factors, (..., F, Z), from the hidden state after the step."""
+        """Loadings of the common factors, (..., F, Z), from the hidden state after the step, (..., hidden_size)."""
         if self.factor_head is None:
             return h.new_zeros(*h.shape[:-1], 0, self.latent_size)
         loadings: Tensor = self.factor_head(h).unflatten(-1, (self.factors, self.latent_size))
