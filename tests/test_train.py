@@ -245,6 +245,17 @@ def test_remembered_states_are_those_of_a_run_from_the_first_frame():
         torch.testing.assert_close(batch.state.h[row], state.h[0], atol=0.02, rtol=0)  # kept in half precision
 
 
+@pytest.mark.parametrize("length", [5, 40, 100, 127, 128, 129, 200])
+def test_sequences_reach_the_last_step_of_every_episode(length: int) -> None:
+    # It is the only one that can leave the world. Rounding starts down to remembered states once hid the last 31.
+    sampler = SequenceSampler([toy_episode(length, 0.0)], 40, start_share=0.0)
+    sampler.remember(MDNRNN(latent_size=2, hidden_size=4), np.random.default_rng(0), torch.device("cpu"))
+    batch = sampler.sample(np.random.default_rng(1), 500, torch.device("cpu"))
+    seen = (batch.z[..., 1] * 64).int()[batch.mask.bool()].unique()
+    assert seen.tolist() == list(range(length))
+    assert batch.left_world.any()
+
+
 def test_noise_is_on_what_m_reads_and_not_on_what_it_predicts():
     sampler = SequenceSampler([toy_episode(100, 0.0)], 90, start_share=0.0)
     batch = sampler.sample(np.random.default_rng(0), 1000, torch.device("cpu"))

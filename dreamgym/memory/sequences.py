@@ -133,7 +133,10 @@ class SequenceSampler:
             ]
         ).astype(int)
         room = np.maximum(self._lengths[episode] - self._length, 0)
-        start = (rng.random(batch_size) * (room + 1)).astype(int)
+        # Where states are kept, the last start is the first of theirs from which a sequence reaches the episode's end:
+        # it is there that the world is left.
+        beyond = 1 if self._states is None else min(STATE_STRIDE, self._length)
+        start = (rng.random(batch_size) * (room + beyond)).astype(int)
         start[rng.random(batch_size) < self._start_share] = 0
         if self._states is None:
             return self._gather(rng, episode, start, device)
