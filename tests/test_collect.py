@@ -84,6 +84,15 @@ def test_the_leaving_follower_leaves():
         assert episode.rewards[-1] == -100
 
 
+def test_the_straying_agent_holds_a_few_actions():
+    held = [drive(DRIVERS["straying_agent"](), seed, 300).actions for seed in range(1_000_060, 1_000_072)]
+    counts = [len(np.unique(actions, axis=0)) for actions in held]
+    assert min(counts) == 1 and max(counts) > 2 and max(counts) <= 4
+    changes = [int((np.abs(np.diff(actions, axis=0)) > 0).any(axis=1).sum()) for actions in held]
+    assert all(change < 4 for change in changes)
+    assert len({actions[0].tobytes() for actions in held}) > 6
+
+
 def test_the_turning_follower_drives_back_over_what_is_paid():
     episode = drive(DRIVERS["turning_follower"](), 1_000_051, 700)
     assert episode.motion is not None

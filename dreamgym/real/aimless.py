@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamgym.real.drivers import Action, Frame, Rng, TrackFollower, clip
 
-__all__ = ["AimlessFollower", "LeavingFollower", "TurningFollower"]
+__all__ = ["AimlessFollower", "LeavingFollower", "StrayingAgent", "TurningFollower"]
 
 Triple = tuple[float, float, float]
 
@@ -113,3 +113,33 @@ class LeavingFollower(TrackFollower):
             self._turn_left -= 1
             return self._turning
         return self._away
+
+
+class StrayingAgent:
+    """From the line, one to four simple things for a while each, the last of them to the end.
+
+    Whoever gets nowhere stays near the line, whose surroundings hardly differ from track to track: how long its straight
+    is, what a car comes across that has turned round there, and how soon the playfield ends. Drivers see little of it.
+    """
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`Driver`."""
+        self._rng = rng
+        self._changes_left = int(rng.integers(4))
+        self._change()
+
+    def act(self, frame: Frame) -> Action:
+        """See :class:`Driver`."""
+        if self._held_for == 0 and self._changes_left:
+            self._changes_left -= 1
+            self._change()
+        self._held_for = max(self._held_for - 1, 0)
+        return self._held
+
+    def _change(self) -> None:
+        rng = self._rng
+        self._held_for = int(np.exp(rng.uniform(np.log(10.0), np.log(150.0))))
+        steer = rng.choice([0.0, rng.uniform(-1.0, 1.0), rng.choice([-1.0, 1.0])], p=[0.5, 0.35, 0.15])
+        gas = rng.choice([0.0, np.exp(rng.uniform(np.log(0.05), 0.0)), 1.0], p=[0.25, 0.5, 0.25])
+        brake = rng.choice([0.0, rng.uniform(), 1.0], p=[0.8, 0.1, 0.1])
+        self._held = clip(steer, gas if brake == 0.0 else 0.0, brake)
