@@ -62,7 +62,7 @@ def start_bank(
     Args:
         memory: M, whose hidden states these are.
         episodes: to draw from, each frame equally likely.
-        at_line: how many true starts.
+        at_line: how many true starts, of drives as they were.
         anywhere: how many contexts, each burnt in over the last ``BURN_IN`` real frames.
         hard: how many hard contexts, where there are any.
         latent_noise: share of the posterior's noise in the latents.
@@ -80,7 +80,11 @@ def start_bank(
         z = mean + latent_noise * sigma * rng.standard_normal(mean.shape, np.float32)
         return torch.from_numpy(z).clamp(-LATENT_LIMIT, LATENT_LIMIT)
 
-    firsts = [latents(episodes[index], 0, 1)[0] for index in rng.integers(len(episodes), size=at_line)]
+    # The line lies where it lies: in the mirror, the playfield ends on the other side of it.
+    driven = [episode for episode in episodes if not episode.mirrored]
+    if at_line and not driven:
+        raise ConfigError("latents: expected drives as they were for starts at the line, found mirrored ones alone")
+    firsts = [latents(driven[index], 0, 1)[0] for index in rng.integers(len(driven), size=at_line)]
     shares = np.array([len(episode) - LEAST_BURN_IN for episode in long_enough], float)
     chosen = rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum())
     moments = [(long_enough[index], int(rng.integers(LEAST_BURN_IN, len(long_enough[index])))) for index in chosen]
@@ -205,7 +209,7 @@ def assemble(
         factor_gain: how much stronger the common factors are than M's residuals say. What comes into view in reality
             stays in view, and is believed over several frames; what a dream draws is seen once, and M, trained with
             noise on what it reads, believes a part of it. Chosen by how often the dream's roads bend.
-        at_line: true starts in the bank.
+        at_line: true starts in the bank, none of them mirrored.
         anywhere: contexts in the bank.
         hard: hard contexts in the bank, from the last three folders; see :func:`start_bank`.
         seed: of the bank.

@@ -15,6 +15,7 @@ from dreamgym.assemble import (
     moments_before_sharp_bends,
     start_bank,
 )
+from dreamgym.errors import ConfigError
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.training import save_tensors
 from dreamgym.vision.encode import LatentEpisode
@@ -71,6 +72,17 @@ def test_hard_contexts_are_of_every_kind_by_its_share_and_marked():
     assert bank.at_line.tolist() == [True] * 2 + [False] * 43
     assert bank.hard.tolist() == [False] * 5 + [True] * 40
     assert not bank.h[:2].any() and bank.h[2:].any(dim=1).all()
+
+
+def test_no_start_at_the_line_is_mirrored():
+    driven = replace(drive(), mean=np.ones((LENGTH + 1, 4), np.float16))
+    mirrored = replace(drive(), mean=-np.ones((LENGTH + 1, 4), np.float16), mirrored=True)
+    sizes = {"at_line": 20, "anywhere": 20, "hard": 0, "latent_noise": 0.0, "seed": 0}
+    bank = start_bank(MDNRNN(4, 3, 8, 2), [driven, mirrored], **sizes)
+    assert (bank.z[bank.at_line] == 1).all()
+    assert (bank.z[~bank.at_line] == -1).any()
+    with pytest.raises(ConfigError, match="as they were"):
+        start_bank(MDNRNN(4, 3, 8, 2), [mirrored], **sizes)
 
 
 def test_a_bundle_has_stronger_factors_and_weights_that_bfloat16_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
