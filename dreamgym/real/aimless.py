@@ -119,7 +119,7 @@ class StrayingAgent:
     """From the line, one to four simple things for a while each, the last of them to the end.
 
     Whoever gets nowhere stays near the line, whose surroundings hardly differ from track to track: how long its
-    straight is, what a car that has turned round comes across, and how soon the playfield ends. Drivers see little of it.
+    straight is, what a car that has turned round comes across, how soon the playfield ends. Drivers see little of it.
     """
 
     def reset(self, env: Any, rng: Rng) -> None:
