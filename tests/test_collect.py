@@ -93,6 +93,16 @@ def test_the_straying_agent_holds_a_few_actions():
     assert len({actions[0].tobytes() for actions in held}) > 6
 
 
+def test_the_parking_follower_comes_to_a_stand_and_stays():
+    for seed in range(1_000_070, 1_000_074):
+        episode = drive(DRIVERS["parking_follower"](), seed, 500)
+        assert episode.motion is not None
+        speed = np.abs(episode.motion[:, 0]) * 50  # units/s
+        assert speed.max() > 5
+        assert speed[-30:].max() < 1
+        assert not episode.actions[-30:, :2].any()
+
+
 def test_the_turning_follower_drives_back_over_what_is_paid():
     episode = drive(DRIVERS["turning_follower"](), 1_000_051, 700)
     assert episode.motion is not None

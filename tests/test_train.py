@@ -139,6 +139,17 @@ def test_m_learns_on_a_batch(latents: Path, tmp_path: Path):
     assert last < first
 
 
+def test_factors_fitted_alone_change_nothing_else(latents: Path, tmp_path: Path):
+    config = memory_config(latents, tmp_path / "without", steps=2)
+    without = load_file(train_memory(config))
+    with_them = train_memory(replace(config, out=tmp_path / "with", factor_steps=3))
+    changed = {name for name, value in load_file(with_them).items() if not torch.equal(value, without[name])}
+    assert changed == {"factor_head.weight", "factor_head.bias"}
+    before = with_them.read_bytes()
+    with_them.unlink()  # as if cut off while they were fitted
+    assert train_memory(replace(config, out=tmp_path / "with", factor_steps=3)).read_bytes() == before
+
+
 def test_pictures_of_dreams_are_drawn_where_v_is_given(latents: Path, vision: Path, tmp_path: Path):
     train_memory(replace(memory_config(latents, tmp_path, steps=2), vision=vision))
     assert (tmp_path / "dream-000002.png").stat().st_size > 1000

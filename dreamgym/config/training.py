@@ -124,6 +124,8 @@ class MemoryConfig:
     """Weight of the loss of a head that only training has: how the car moves, where that was recorded."""
     missed_weight: float = 10.0
     """Weight of the loss of the head for tiles left behind untouched, where that was recorded; there are few."""
+    factor_steps: int = 0
+    """Steps more in which the common factors alone are fitted, to latents without noise."""
     remember_every: int = 500
     """Steps between runs of M over all episodes, from which sequences take their first states; 0 for zeros."""
     checkpoint_every: int = 500

@@ -37,6 +37,9 @@ __all__ = ["MemoryLoss", "memory_loss", "run", "train_memory", "with_input_noise
 LONGEST_NOISE: Final = 50.0
 """Frames within which the longest noise on M's input is forgotten; see :func:`with_input_noise`."""
 
+FACTOR_LEARNING_RATE: Final = 1e-3
+"""The peak, where the common factors are fitted alone."""
+
 _CLIP = 1.0
 
 
@@ -159,6 +162,7 @@ def train_memory(config: MemoryConfig) -> Path:
                 batch = held_out.sample(np.random.default_rng(0), 6, device)
                 save_dream_strip(config.out / f"dream-{done:06d}.png", model.memory, config.vision, batch)
             checkpoint.save(done)
+    _fit_factors(model, training, config, device)
     save_tensors(weights, model.memory.state_dict())
     return weights
 
@@ -206,6 +210,36 @@ def _train_step(
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
     optimizer.step()
     return loss, terms
+
+
+def _fit_factors(model: Trainee, sampler: SequenceSampler, config: MemoryConfig, device: torch.device) -> None:
+    """Fit the common factors alone to latents without noise, which is what M reads in a dream.
+
+    With noise on what it reads, M is wrong in the same way for many frames where nothing happens at all, and factors
+    that explain it make a standing car's view wander.
+    """
+    if config.factor_steps == 0 or model.memory.factor_head is None:
+        return
+    if config.remember_every:
+        sampler.remember(model.memory, np.random.default_rng([config.seed, config.steps, 5]), device)
+    heads = [*model.memory.factor_head.parameters(), *model.own_head.parameters()]
+    optimizer = torch.optim.Adam(heads, lr=FACTOR_LEARNING_RATE, fused=True)
+    for step in tqdm(range(config.factor_steps), desc="fit factors", mininterval=2):
+        batch = sampler.sample(np.random.default_rng([config.seed, step, 11]), config.batch_size, device)
+        for group in optimizer.param_groups:
+            group["lr"] = one_cycle(step, config.factor_steps, FACTOR_LEARNING_RATE)
+        with torch.no_grad(), autocast(device):
+            hidden, _ = model.memory(batch.z, batch.action, batch.state)
+            mixture = model.memory.predict(hidden).mixture
+        h = hidden.float()
+        scores = normal_scores(mixture.float(), batch.next_z)
+        loss = factor_loss(scores, model.memory.loadings(h), model.own_head(h))
+        loss = (loss * batch.mask).sum() / batch.mask.sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(heads, _CLIP)
+        optimizer.step()
+    require_finite(loss, config.steps + config.factor_steps, "M's common factors")
 
 
 def with_input_noise(batch: SequenceBatch, most: float, rng: np.random.Generator) -> SequenceBatch:

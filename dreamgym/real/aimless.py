@@ -8,7 +8,7 @@ import numpy as np
 
 from dreamgym.real.drivers import Action, Frame, Rng, TrackFollower, clip
 
-__all__ = ["AimlessFollower", "LeavingFollower", "StrayingAgent", "TurningFollower"]
+__all__ = ["AimlessFollower", "LeavingFollower", "ParkingFollower", "StrayingAgent", "TurningFollower"]
 
 Triple = tuple[float, float, float]
 
@@ -88,6 +88,37 @@ class TurningFollower(TrackFollower):
         return super().act(frame)
 
 
+class ParkingFollower(TrackFollower):
+    """A follower that swerves, brakes to a stand wherever it comes to be, and stays there.
+
+    On the grass nothing that M sees tells a car that stands from one that rolls. That it has braked for long enough
+    must do, and M has to believe it for as long as the car stands.
+    """
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`Driver`."""
+        super().reset(env, rng)
+        self._follow_left = int(rng.integers(250)) if rng.random() < 0.5 else 0
+        self._swerve_left = int(rng.integers(10, 120))
+        self._brake_left = int(rng.integers(15, 100))
+        self._swerve = clip(rng.uniform(-1.0, 1.0), rng.uniform(0.2, 1.2), 0.0)
+        self._brake = clip(0.0, 0.0, rng.uniform(0.3, 1.3))
+        self._park = self._brake if rng.random() < 0.2 else clip(0.0, 0.0, 0.0)
+
+    def act(self, frame: Frame) -> Action:
+        """See :class:`Driver`."""
+        if self._follow_left > 0:
+            self._follow_left -= 1
+            return super().act(frame)
+        if self._swerve_left > 0:
+            self._swerve_left -= 1
+            return self._swerve
+        if self._brake_left > 0:
+            self._brake_left -= 1
+            return self._brake
+        return self._park
+
+
 class LeavingFollower(TrackFollower):
     """A follower that turns away from the road, or lets the road do so, and drives straight on to the end of the world.
 
@@ -126,20 +157,21 @@ class StrayingAgent:
         """See :class:`Driver`."""
         self._rng = rng
         self._changes_left = int(rng.integers(4))
-        self._change()
+        self._held, self._held_for = self._next()
 
     def act(self, frame: Frame) -> Action:
         """See :class:`Driver`."""
         if self._held_for == 0 and self._changes_left:
             self._changes_left -= 1
-            self._change()
+            self._held, self._held_for = self._next()
         self._held_for = max(self._held_for - 1, 0)
         return self._held
 
-    def _change(self) -> None:
+    def _next(self) -> tuple[Action, int]:
+        """An action, and for how many frames."""
         rng = self._rng
-        self._held_for = int(np.exp(rng.uniform(np.log(10.0), np.log(150.0))))
+        frames = int(np.exp(rng.uniform(np.log(10.0), np.log(150.0))))
         steer = rng.choice([0.0, rng.uniform(-1.0, 1.0), rng.choice([-1.0, 1.0])], p=[0.5, 0.35, 0.15])
         gas = rng.choice([0.0, np.exp(rng.uniform(np.log(0.05), 0.0)), 1.0], p=[0.25, 0.5, 0.25])
         brake = rng.choice([0.0, rng.uniform(), 1.0], p=[0.8, 0.1, 0.1])
-        self._held = clip(steer, gas if brake == 0.0 else 0.0, brake)
+        return clip(steer, gas if brake == 0.0 else 0.0, brake), frames
