@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamgym.control.linear import LinearController
+from dreamgym.episodes import is_held_out
 from dreamgym.errors import ConfigError
+from dreamgym.memory.ends import fit_ends
 from dreamgym.memory.mdn_rnn import MDNRNN, State
 from dreamgym.real.world import CAR_RACING, recorded_versions
 from dreamgym.training import load_weights
@@ -32,11 +34,20 @@ RECENT_FOLDERS = 3
 
 
 @torch.no_grad()
-def _finish(memory: MDNRNN, factor_gain: float) -> None:
-    """Strengthen the common factors, and round all weights to what bfloat16 holds."""
+def _strengthen(memory: MDNRNN, factor_gain: float) -> None:
     if memory.factor_head is not None:
         memory.factor_head.weight.mul_(factor_gain)
         memory.factor_head.bias.mul_(factor_gain)
+
+
+def _shown(episodes: list[LatentEpisode]) -> list[LatentEpisode]:
+    """The episodes that are not held out."""
+    return [episode for episode in episodes if not is_held_out(episode.path)]
+
+
+@torch.no_grad()
+def _round(memory: MDNRNN) -> None:
+    """Round all weights to what bfloat16 holds."""
     for parameter in memory.parameters():
         parameter.copy_(parameter.bfloat16())
 
@@ -186,6 +197,7 @@ def assemble(
     temperature: float = 1.0,
     latent_noise: float = 1.0,
     factor_gain: float = 3.0,
+    dreamed_ends: bool = False,
     at_line: int = 256,
     anywhere: int = 512,
     hard: int = 768,
@@ -209,6 +221,8 @@ def assemble(
         factor_gain: how much stronger the common factors are than M's residuals say. What comes into view in reality
             stays in view, and is believed over several frames; what a dream draws is seen once, and M, trained with
             noise on what it reads, believes a part of it. Chosen by how often the dream's roads bend.
+        dreamed_ends: whether M's termination head is fitted to this dream as well, see
+            :func:`dreamgym.memory.ends.fit_ends`; the latents must hold drives that leave the playfield.
         at_line: true starts in the bank, none of them mirrored.
         anywhere: contexts in the bank.
         hard: hard contexts in the bank, from the last three folders; see :func:`start_bank`.
@@ -221,10 +235,13 @@ def assemble(
     vae, rnn = VAE(), MDNRNN()
     load_weights(vae, vision)
     load_weights(rnn, memory)
-    _finish(rnn, factor_gain)
     episodes = read_latents(*latents)
     if not episodes:
         raise ConfigError("latents: expected folders with encoded episodes, found none in them")
+    _strengthen(rnn, factor_gain)
+    if dreamed_ends:
+        fit_ends(rnn, _shown(episodes), latent_noise=latent_noise, temperature=temperature, seed=seed)
+    _round(rnn)
     bank = start_bank(
         rnn,
         episodes,
@@ -240,6 +257,7 @@ def assemble(
         "temperature": temperature,
         "latent_noise": latent_noise,
         "factor_gain": factor_gain,
+        "dreamed_ends": dreamed_ends,
         "lap_units": float(np.mean([episode.lap_units for episode in episodes])),
         "versions": {**recorded_versions(), "torch": torch.__version__, "platform": platform.machine()},
         "data": {"episodes": len(driven), "frames": sum(len(episode) for episode in driven)},

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dreamgym.bundle import CONTROLLER, FORMAT_VERSION, MEMORY, STARTS, VISION, read_bundle, write_bundle
 from dreamgym.errors import BundleError, BundleNotFoundError, BundleVersionError
-from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN
 from dreamgym.real.preprocess import PREPROCESS_VERSION
 from dreamgym.real.world import CAR_RACING
 from dreamgym.vision.vae import VAE
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from dreamgym.control.linear import LinearController
 
 __all__ = ["LATENT_LIMIT", "MODELS_VARIABLE", "StartBank", "WorldModel", "locate"]
-
-LATENT_LIMIT: Final = 10.0
-"""Latents are cut to this on both sides, in the dream and in reality, so that observation bounds hold for ever."""
 
 MODELS_VARIABLE: Final = "DREAMGYM_MODELS"
 """Environment variable with the folder of the bundle to use where none is given."""

@@ -103,6 +103,17 @@ def test_the_parking_follower_comes_to_a_stand_and_stays():
         assert not episode.actions[-30:, :2].any()
 
 
+def test_the_circling_follower_turns_on_and_earns_nothing_more():
+    for seed in range(1_000_080, 1_000_084):
+        episode = drive(DRIVERS["circling_follower"](), seed, 700)
+        assert episode.motion is not None
+        heading = np.cumsum(episode.motion[-200:, 2]) / 50  # rad
+        assert abs(heading[-1]) > 2 * np.pi
+        assert (np.diff(heading) * np.sign(heading[-1]) > 0).all()
+        assert len(np.unique(episode.actions[-300:], axis=0)) == 1
+        assert episode.progress[-200:].sum() == 0
+
+
 def test_the_turning_follower_drives_back_over_what_is_paid():
     episode = drive(DRIVERS["turning_follower"](), 1_000_051, 700)
     assert episode.motion is not None

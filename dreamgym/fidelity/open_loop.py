@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from dreamgym.fidelity.drives import SeenEpisode, to_images
-from dreamgym.memory.mixture import common_noise, sample_mixture
-from dreamgym.world_model import LATENT_LIMIT, WorldModel
+from dreamgym.memory.dreaming import dream_step
+from dreamgym.world_model import WorldModel
 
 __all__ = ["BURN_IN", "PIXEL_HORIZONS", "Windows", "cut_windows", "dream_on", "open_loop"]
 
@@ -64,15 +64,10 @@ def dream_on(world: WorldModel, windows: Windows, temperature: float, seed: int)
     """
     memory, generator = world.memory, torch.Generator().manual_seed(seed)
     _, state = memory(windows.z[:, :BURN_IN], windows.action[:, :BURN_IN])
-    z, tau = windows.z[:, BURN_IN], torch.full((len(windows.z), 1), temperature)
+    z = windows.z[:, BURN_IN]
     latents, progress = [], []
     for action in windows.action[:, BURN_IN:].unbind(1):
-        state = memory.step(z, action, state)
-        prediction = memory.predict(state.h)
-        uniform = torch.rand(z.shape, generator=generator)
-        normal = torch.randn(len(z), z.shape[1] + memory.factors, generator=generator)
-        noise = common_noise(normal, prediction.loadings)
-        z = sample_mixture(prediction.mixture, tau, uniform, noise).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+        z, state, prediction = dream_step(memory, z, action, state, temperature, generator)
         latents.append(z)
         progress.append(prediction.progress)
     return torch.stack(latents, dim=1), torch.stack(progress, dim=1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MDNRNN", "Prediction", "State"]
+__all__ = ["LATENT_LIMIT", "MDNRNN", "Prediction", "State"]
+
+LATENT_LIMIT: Final = 10.0
+"""Latents are cut to this on both sides, in the dream and in reality, so that observation bounds hold for ever."""
 
 
 class State(NamedTuple):

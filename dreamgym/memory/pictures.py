@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dreamgym.memory.dreaming import dream_step
 from dreamgym.memory.mdn_rnn import MDNRNN
-from dreamgym.memory.mixture import common_noise, sample_mixture
 from dreamgym.memory.sequences import SequenceBatch
 from dreamgym.training import load_weights, save_png
 from dreamgym.vision.vae import VAE
@@ -27,19 +27,13 @@ def dream_open_loop(
     """
     generator = torch.Generator().manual_seed(seed)
     state = model.initial_state(len(batch.z))
-    tau = torch.full((len(batch.z), 1), temperature, device=batch.z.device)
     z = batch.z[:, 0]
     seen = []
     for step in range(batch.z.shape[1]):
         if step <= burn_in:
             z = batch.z[:, step]
         seen.append(z)
-        state = model.step(z, batch.action[:, step], state)
-        uniform = torch.rand(z.shape, generator=generator).to(z.device)
-        normal = torch.randn(len(z), z.shape[1] + model.factors, generator=generator).to(z.device)
-        prediction = model.predict(state.h)
-        noise = common_noise(normal, prediction.loadings)
-        z = sample_mixture(prediction.mixture, tau, uniform, noise).clamp(-10.0, 10.0)
+        z, state, _ = dream_step(model, z, batch.action[:, step], state, temperature, generator)
     return torch.stack(seen, dim=1)
 
 

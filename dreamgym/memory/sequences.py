@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dreamgym.episodes import Episode
 from dreamgym.errors import ConfigError
-from dreamgym.memory.mdn_rnn import MDNRNN, State
+from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, State
 from dreamgym.real.world import MOTION_SIZE
 from dreamgym.training import autocast
 from dreamgym.vision.encode import LatentEpisode
@@ -182,7 +182,7 @@ class SequenceSampler:
         index = self._offsets[episode][:, None] + np.minimum(step, last)
         noise = rng.standard_normal((*index.shape, self._mean.shape[1]), np.float32)
         z = self._mean[index].astype(np.float32) + self._noise * self._sigma[index].astype(np.float32) * noise
-        np.clip(z, -10.0, 10.0, out=z)  # the range that latents have everywhere
+        np.clip(z, -LATENT_LIMIT, LATENT_LIMIT, out=z)
         mask = step[:, :-1] < last
         left = self._left_world[episode][:, None] & (step[:, :-1] == last - 1)
 

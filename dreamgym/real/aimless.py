@@ -8,7 +8,14 @@ import numpy as np
 
 from dreamgym.real.drivers import Action, Frame, Rng, TrackFollower, clip
 
-__all__ = ["AimlessFollower", "LeavingFollower", "ParkingFollower", "StrayingAgent", "TurningFollower"]
+__all__ = [
+    "AimlessFollower",
+    "CirclingFollower",
+    "LeavingFollower",
+    "ParkingFollower",
+    "StrayingAgent",
+    "TurningFollower",
+]
 
 Triple = tuple[float, float, float]
 
@@ -117,6 +124,27 @@ class ParkingFollower(TrackFollower):
             self._brake_left -= 1
             return self._brake
         return self._park
+
+
+class CirclingFollower(TrackFollower):
+    """A follower that holds the wheel to one side and the gas where it is, from the line or from further on.
+
+    It comes past the same tiles at every turn, and they are paid once. In a dream the road drifts a little from turn to
+    turn, and M has to know all the same that nothing new is to be had.
+    """
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`Driver`."""
+        super().reset(env, rng)
+        self._follow_left = int(rng.integers(250)) if rng.random() < 0.4 else 0
+        self._held = clip(rng.choice([-1.0, 1.0]) * rng.uniform(0.15, 1.0), rng.uniform(0.1, 0.8), 0.0)
+
+    def act(self, frame: Frame) -> Action:
+        """See :class:`Driver`."""
+        if self._follow_left > 0:
+            self._follow_left -= 1
+            return super().act(frame)
+        return self._held
 
 
 class LeavingFollower(TrackFollower):

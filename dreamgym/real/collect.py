@@ -24,7 +24,14 @@ from tqdm import tqdm
 from dreamgym.config import CollectConfig, claim_folder
 from dreamgym.episodes import Episode, episode_paths, write_episode
 from dreamgym.errors import ConfigError, WorkerError
-from dreamgym.real.aimless import AimlessFollower, LeavingFollower, ParkingFollower, StrayingAgent, TurningFollower
+from dreamgym.real.aimless import (
+    AimlessFollower,
+    CirclingFollower,
+    LeavingFollower,
+    ParkingFollower,
+    StrayingAgent,
+    TurningFollower,
+)
 from dreamgym.real.drivers import (
     Driver,
     JitteryFollower,
@@ -52,6 +59,7 @@ DRIVERS: Final[dict[str, DriverFactory]] = {
     "reckless_follower": RecklessFollower,
     "aimless_follower": AimlessFollower,
     "leaving_follower": LeavingFollower,
+    "circling_follower": CirclingFollower,
     "parking_follower": ParkingFollower,
     "straying_agent": StrayingAgent,
     "turning_follower": TurningFollower,

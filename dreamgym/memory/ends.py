@@ -1,0 +1,188 @@
+"""How dreams end: M's termination head, fitted to its own dreams as well as to reality.
+
+Trained on real views alone, the head says when a car leaves the playfield, from the edge that comes into view in the
+frames before. A dream hardly ever draws that edge, so its cars drove over grass for ever. What M knows without the edge
+is how likely the end is where a car has driven on like this for so long; it is asked for that where it will be used, in
+dreams (hallucinated replay: Talvitie, Model regularization for stable sample rollouts, UAI 2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from dreamgym.errors import ConfigError
+from dreamgym.memory.dreaming import dream_step
+from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, State
+from dreamgym.vision.encode import LatentEpisode
+
+__all__ = ["fit_ends", "held_from"]
+
+LEAST_HELD: Final = 50
+"""Frames that a drive must go on for, once its actions are held, to be dreamed."""
+MIRROR_FROM: Final = 30
+"""Frame from which mirrored drives are dreamed: the line is no mirror image of itself, see
+:func:`dreamgym.assemble.start_bank`."""
+LINE_SHARE: Final = 0.6
+"""Of the drives that are held from their first frame on, the share dreamed from there; the others from anywhere."""
+KEPT: Final = 0.15
+"""Share of the steps without an end that is fitted to; they count for as many more."""
+
+_ROWS = 512  # drives followed at once
+_ITERATIONS = 80  # of L-BFGS; the loss changes in its third digit from half of them on
+
+
+class _Moments(NamedTuple):
+    """Steps that the head is fitted to."""
+
+    h: Tensor
+    """M's, after the step; (N, H)."""
+    ended: Tensor
+    """1 where the real drive left the world in this step, (N,)."""
+    weight: Tensor
+    """How many steps it stands for, (N,)."""
+
+
+def held_from(episode: LatentEpisode) -> int:
+    """The frame from which on a drive's actions are held: they change now and then, and never twice in a row.
+
+    Whoever steers by what is seen changes the action in every frame. Its actions tell where the real road went, and a
+    dream that is driven with them leaves its own road where the real car stayed on it; actions that are held say the
+    same of both.
+
+    Returns:
+        At least 0; more than the drive has frames where it never holds its actions.
+    """
+    changes = (np.diff(episode.actions, axis=0) != 0).any(axis=1)
+    restless = np.flatnonzero(changes[1:] & changes[:-1])
+    return int(restless[-1]) + 3 if len(restless) else 0
+
+
+@torch.no_grad()
+def fit_ends(
+    memory: MDNRNN, episodes: Sequence[LatentEpisode], *, latent_noise: float, temperature: float, seed: int
+) -> None:
+    """Fit the termination head, in place, to real drives and to dreams that take the same actions.
+
+    A drive is dreamed from a random moment after its actions are held to its end, and the dream's steps are asked for
+    what the real ones came to. The rest of M stays as it is, its common factors with the strength that the dream will
+    have them.
+
+    Args:
+        memory: M, as dreams will have it.
+        episodes: with drives that hold their actions and leave the playfield among them.
+        latent_noise: share of the posterior's noise in the latents.
+        temperature: to dream at.
+        seed: decides the moments and the noise.
+
+    Raises:
+        ConfigError: no drive with held actions leaves the playfield, so that nothing is known of dreams' ends.
+    """
+    leaving = [episode for episode in episodes if episode.left_world and _is_held(episode)]
+    if not leaving:
+        raise ConfigError(
+            "latents: expected drives that leave the playfield with held actions, to fit the ends of dreams to; found "
+            "none. Collect some (--mix leaving_follower=1)"
+        )
+    rng, generator = np.random.default_rng([seed, 13]), torch.Generator().manual_seed(seed)
+    order = np.argsort([len(episode) for episode in episodes], kind="stable")
+    followed: list[_Moments] = []
+    dreamed: list[_Moments] = []
+    for some in tqdm(np.array_split(order, -(-len(order) // _ROWS)), desc="fit ends", mininterval=2):
+        drives = [episodes[index] for index in some]
+        real, dream = _follow(memory, drives, latent_noise, temperature, rng, generator)
+        followed += real
+        dreamed += dream
+    parts = [_Moments(*map(torch.cat, zip(*moments, strict=True))) for moments in (followed, dreamed)]
+    head = memory.termination_head
+    weight, bias = _logistic_regression(parts, head.weight[0], head.bias)
+    head.weight.copy_(weight)
+    head.bias.copy_(bias)
+
+
+def _is_held(episode: LatentEpisode) -> bool:
+    return held_from(episode) + LEAST_HELD <= len(episode)
+
+
+def _first_dreamed(episode: LatentEpisode, rng: np.random.Generator) -> int:
+    """The frame that a drive is dreamed from; its length for none."""
+    at_line, anywhere = rng.random(2)
+    if not _is_held(episode):
+        return len(episode)
+    held = held_from(episode)
+    if held == 0 and not episode.mirrored and at_line < LINE_SHARE:
+        return 0
+    first = max(held, MIRROR_FROM) if episode.mirrored else held
+    return first + int(anywhere * (len(episode) - first))
+
+
+def _follow(
+    memory: MDNRNN,
+    drives: Sequence[LatentEpisode],
+    latent_noise: float,
+    temperature: float,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+) -> tuple[list[_Moments], list[_Moments]]:
+    """Some steps of each drive, as it was and as it is dreamed."""
+    lengths = np.array([len(drive) for drive in drives])
+    left = np.array([drive.left_world for drive in drives])
+    first = torch.tensor([_first_dreamed(drive, rng) for drive in drives])[:, None]
+    z, action = _padded(memory, drives, latent_noise, rng)
+    real = memory.initial_state(len(drives))
+    dream, dreamed_z = real, z[0]
+    found: tuple[list[_Moments], list[_Moments]] = ([], [])
+    for step, (seen, acted) in enumerate(zip(z, action, strict=True)):
+        begins, dreaming = first == step, (first <= step)[:, 0].numpy()
+        dream = State(*(torch.where(begins, now, before) for now, before in zip(real, dream, strict=True)))
+        dreamed_z = torch.where(begins, seen, dreamed_z)
+        real = memory.step(seen, acted, real)
+        dreamed_z, dream, _ = dream_step(memory, dreamed_z, acted, dream, temperature, generator)
+        going_on, ended = step < lengths, left & (step == lengths - 1)
+        for moments, h, there in zip(found, (real.h, dream.h), (going_on, going_on & dreaming), strict=True):
+            kept = there & (ended | (rng.random(len(drives)) < KEPT))
+            rows = torch.from_numpy(np.flatnonzero(kept))
+            end = torch.from_numpy(ended[kept].astype(np.float32))
+            moments.append(_Moments(h[rows], end, torch.where(end > 0, 1.0, 1.0 / KEPT)))
+    return found
+
+
+def _padded(
+    memory: MDNRNN, drives: Sequence[LatentEpisode], latent_noise: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Latents drawn from V's posterior (T, B, Z), and actions (T, B, A), zeros after each drive's end."""
+    longest = max(len(drive) for drive in drives)
+    z: NDArray[np.float32] = np.zeros((longest, len(drives), memory.latent_size), np.float32)
+    action: NDArray[np.float32] = np.zeros((longest, len(drives), memory.action_size), np.float32)
+    for row, drive in enumerate(drives):
+        mean, log_variance = drive.mean[:-1].astype(np.float32), drive.log_variance[:-1].astype(np.float32)
+        noise = rng.standard_normal(mean.shape, np.float32)
+        z[: len(drive), row] = mean + latent_noise * np.exp(0.5 * log_variance) * noise
+        action[: len(drive), row] = drive.actions
+    return torch.from_numpy(z).clamp_(-LATENT_LIMIT, LATENT_LIMIT), torch.from_numpy(action)
+
+
+def _logistic_regression(parts: Sequence[_Moments], weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (H,) and bias (1,) that explain the ends; each part counts the same."""
+    weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=_ITERATIONS, history_size=20, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        total = torch.zeros(())
+        for h, ended, count in parts:
+            errors = F.binary_cross_entropy_with_logits(h @ weight + bias, ended, weight=count, reduction="sum")
+            total = total + errors / count.sum()
+        total.backward()
+        return total
+
+    with torch.enable_grad():
+        optimizer.step(loss)
+    return weight.detach(), bias.detach()

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_memory
+
+from dreamgym.assemble import assemble
+from dreamgym.errors import ConfigError
+from dreamgym.memory.dreaming import dream_step
+from dreamgym.memory.ends import fit_ends, held_from
+from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.training import save_tensors
+from dreamgym.vision.encode import LatentEpisode
+from dreamgym.vision.vae import VAE
+
+GAS, STAND = (0.0, 1.0, 0.0), (0.0, 0.0, 0.0)
+
+
+def drive(actions: np.ndarray, left_world: bool, latent_size: int = 4, mirrored: bool = False) -> LatentEpisode:
+    shape = (len(actions) + 1, latent_size)
+    mean = np.random.default_rng(len(actions)).standard_normal(shape).astype(np.float16)
+    return LatentEpisode(
+        path=Path("x"),
+        mean=mean,
+        log_variance=np.zeros(shape, np.float16),
+        actions=actions.astype(np.float32),
+        progress=np.zeros(len(actions), np.float32),
+        left_world=left_world,
+        lap_units=250,
+        mirrored=mirrored,
+    )
+
+
+def held(action: tuple[float, float, float], frames: int) -> np.ndarray:
+    return np.tile(np.array(action, np.float32), (frames, 1))
+
+
+def drives(latent_size: int = 4) -> list[LatentEpisode]:
+    """Those that give gas leave after 60 to 139 frames, those that stand never do."""
+    leaving = [drive(held(GAS, frames), True, latent_size) for frames in range(60, 140)]
+    return leaving + [drive(held(STAND, 100), False, latent_size) for _ in range(80)]
+
+
+def expected_ends(memory: MDNRNN, action: tuple[float, float, float], frames: int = 100) -> float:
+    """In a dream with one action held, the mean over 64 of them."""
+    generator, z, state = torch.Generator().manual_seed(1), torch.zeros(64, 4), memory.initial_state(64)
+    total = torch.zeros(64)
+    for _ in range(frames):
+        z, state, prediction = dream_step(memory, z, torch.tensor([action] * 64), state, 1.0, generator)
+        total += torch.sigmoid(prediction.termination_logit)
+    return float(total.mean())
+
+
+def fitted(seed: int = 0, episodes: list[LatentEpisode] | None = None) -> MDNRNN:
+    memory = make_memory(4, 16, 2, seed=3)
+    fit_ends(memory, episodes or drives(), latent_noise=0.3, temperature=1.0, seed=seed)
+    return memory
+
+
+def test_actions_are_held_from_where_they_no_longer_change_frame_by_frame():
+    steering = np.random.default_rng(0).standard_normal((40, 3))
+    assert held_from(drive(held(GAS, 50), False)) == 0
+    assert held_from(drive(np.concatenate([held(GAS, 50), held(STAND, 1), held(GAS, 50)]), False)) == 52
+    assert held_from(drive(np.concatenate([held(GAS, 50), held(STAND, 20), held(GAS, 50)]), False)) == 0
+    assert held_from(drive(np.concatenate([steering, held(STAND, 60)]), False)) == 41
+    assert held_from(drive(steering, False)) >= 40
+
+
+def test_dreams_end_where_real_drives_of_the_same_actions_do():
+    before = make_memory(4, 16, 2, seed=3)
+    after = fitted()
+    assert expected_ends(before, GAS) > 0.8 and expected_ends(before, STAND) > 0.8  # the untrained head: 1.8 % a step
+    # Of the real ones that give gas, half are gone after 100 frames: a hazard that sums to 0.69 at the least.
+    assert 0.5 < expected_ends(after, GAS) < 2.0
+    assert expected_ends(after, STAND) < 0.02
+
+
+def test_drives_that_steer_by_what_is_seen_are_not_dreamed():
+    rng = np.random.default_rng(0)
+    # They stand as well, in between, and leave: if they were dreamed, standing would seem to end dreams.
+    restless = [drive(rng.uniform(0.0, 0.01, (80, 3)), True) for _ in range(80)]
+    with pytest.raises(ConfigError, match="leaving_follower"):
+        fitted(episodes=restless)
+    short = [drive(held(GAS, 49), True)]
+    with pytest.raises(ConfigError, match="leaving_follower"):
+        fitted(episodes=[*short, drive(held(STAND, 100), False)])
+
+
+def test_the_fit_repeats_and_changes_nothing_else():
+    first, again, other = fitted(), fitted(), fitted(seed=1)
+    untouched = make_memory(4, 16, 2, seed=3)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+        same = torch.equal(value, untouched.state_dict()[name]) and torch.equal(value, other.state_dict()[name])
+        assert same != name.startswith("termination_head"), name
+
+
+def test_a_bundle_can_have_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    torch.manual_seed(0)
+    memory = MDNRNN()
+    save_tensors(tmp_path / "vision.safetensors", VAE().state_dict())
+    save_tensors(tmp_path / "memory.safetensors", memory.state_dict())
+    episodes = drives(latent_size=32)
+    monkeypatch.setattr("dreamgym.assemble.read_latents", lambda *_: episodes)
+    monkeypatch.setattr("dreamgym.assemble.is_held_out", lambda _: False)
+    files = {name: tmp_path / f"{name}.safetensors" for name in ("vision", "memory")}
+    sizes = {"latents": (tmp_path,), "at_line": 2, "anywhere": 2, "hard": 2}
+    plain = assemble(tmp_path / "plain", **files, **sizes)
+    bundle = assemble(tmp_path / "bundle", **files, **sizes, dreamed_ends=True)
+    assert bundle.card["dreamed_ends"] and not plain.card["dreamed_ends"]
+    for name, value in bundle.memory.named_parameters():
+        assert torch.equal(value, value.bfloat16().float()), name
+        assert torch.equal(value, plain.memory.get_parameter(name)) != name.startswith("termination_head"), name
