@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,16 @@ def test_a_folder_is_the_same_run_s_wherever_it_is_named_from(tmp_path: Path, mo
     claim(Path("moved"))
     with pytest.raises(OutputFolderError, match="steps"):
         claim(Path("moved"), 200)
+
+
+def test_a_run_goes_on_that_began_before_there_was_a_setting(tmp_path: Path) -> None:
+    recorded = Path(__file__).parents[1] / "docs" / "rounds" / "unbroken" / "config.json"
+    assert "missed_cost" not in recorded.read_text()
+    shutil.copy(recorded, tmp_path / "config.json")
+    run = PipelineConfig(out=tmp_path, rounds=5, fast=True, workers=1)
+    claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
+    with pytest.raises(OutputFolderError, match=r"missed_cost: 0\.0 there, 30\.0 now"):
+        claim_folder(tmp_path, replace(run, missed_cost=30.0), may_differ=command.ADMISSIBLE_CHANGES)
 
 
 @pytest.mark.slow

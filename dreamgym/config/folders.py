@@ -28,6 +28,14 @@ def to_json(config: Any, beside: Path | None = None) -> dict[str, Any]:
     return {entry.name: plain(getattr(config, entry.name)) for entry in dataclasses.fields(config)}
 
 
+def _defaults(config: Any) -> dict[str, Any]:
+    """What is set where nothing is said, as plain JSON values: a run that began before there was a setting has that."""
+    fields = dataclasses.fields(config)
+    made = {entry.name: entry.default_factory() for entry in fields if callable(entry.default_factory)}
+    given = {entry.name: entry.default for entry in fields if entry.default is not dataclasses.MISSING}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in {**given, **made}.items()}
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -74,7 +82,7 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
     path = folder / "config.json"
     wanted = {"stage": type(config).__name__, **to_json(config, folder)}
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = {**_defaults(config), **json.loads(path.read_text(encoding="utf-8"))}
         changed = [
             f"{key}: {found.get(key)!r} there, {value!r} now"
             for key, value in wanted.items()

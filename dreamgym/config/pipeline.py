@@ -58,6 +58,9 @@ class PipelineConfig:
     factor_gain: float = 0.0
     """Strength of what latents are drawn together with; 0 draws each alone, as the paper does. With 3 a dream's roads
     bend as real ones do, at temperature 1."""
+    dreamed_ends: bool = False
+    """Fit M's termination head to its own dreams as well, so that a car that drives on over the grass comes to the end
+    of the world without an edge in view; see :func:`dreamgym.memory.ends.fit_ends`."""
     missed_cost: float = 0.0
     """Points taken off a rollout that leaves tiles behind untouched; see ``dreamgym evolve``."""
     stop_at: float = float("inf")

@@ -64,6 +64,7 @@ def _learn_world(config: PipelineConfig, this: Round) -> None:
             temperature=config.temperature,
             latent_noise=config.latent_noise,
             factor_gain=config.factor_gain,
+            dreamed_ends=config.dreamed_ends,
             seed=config.seed,
         )
 
