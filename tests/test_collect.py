@@ -17,6 +17,7 @@ from dreamgym.episodes import episode_paths, read_episode
 from dreamgym.errors import ConfigError, OutputFolderError, SeedError
 from dreamgym.real import collect as collect_module
 from dreamgym.real.collect import DRIVERS, collect, drive, plan
+from dreamgym.recording import CONTROLLERS
 from dreamgym.seeds import COLLECTION_SEEDS, FIDELITY_SEEDS, TEST_SEEDS, VALIDATION_SEEDS, refuse_test_seeds
 
 
@@ -75,6 +76,12 @@ def test_the_follower_drives_and_a_wild_one_is_wilder():
     steady, wild = (drive(DRIVERS[name](), 1_000_003, 150) for name in ("follower", "wild_follower"))
     assert steady.progress.sum() > 20
     assert np.abs(np.diff(wild.actions, axis=0)).mean() > np.abs(np.diff(steady.actions, axis=0)).mean()
+
+
+def test_every_driver_has_a_share_that_the_command_line_can_set(tmp_path: Path):
+    shares = CollectConfig(out=tmp_path).mix
+    assert set(shares) == {*DRIVERS, *CONTROLLERS}
+    assert sum(shares.values()) == pytest.approx(1.0)
 
 
 def test_the_leaving_follower_leaves():

@@ -82,10 +82,10 @@ def test_drives_that_steer_by_what_is_seen_are_not_dreamed():
     rng = np.random.default_rng(0)
     # They stand as well, in between, and leave: if they were dreamed, standing would seem to end dreams.
     restless = [drive(rng.uniform(0.0, 0.01, (80, 3)), True) for _ in range(80)]
-    with pytest.raises(ConfigError, match="leaving_follower"):
+    with pytest.raises(ConfigError, match="leaving-follower"):
         fitted(episodes=restless)
     short = [drive(held(GAS, 49), True)]
-    with pytest.raises(ConfigError, match="leaving_follower"):
+    with pytest.raises(ConfigError, match="leaving-follower"):
         fitted(episodes=[*short, drive(held(STAND, 100), False)])
 
 

@@ -30,6 +30,12 @@ class CollectConfig:
             "controller": 0.0,
             "disturbed_controller": 0.0,
             "blinded_controller": 0.0,
+            "aimless_follower": 0.0,
+            "circling_follower": 0.0,
+            "leaving_follower": 0.0,
+            "parking_follower": 0.0,
+            "straying_agent": 0.0,
+            "turning_follower": 0.0,
         }
     )
     """Share of the episodes that each driver records."""

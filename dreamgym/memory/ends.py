@@ -89,7 +89,7 @@ def fit_ends(
     if not leaving:
         raise ConfigError(
             "latents: expected drives that leave the playfield with held actions, to fit the ends of dreams to; found "
-            "none. Collect some (--mix leaving_follower=1)"
+            "none. Collect some (--mix.leaving-follower 1)"
         )
     rng, generator = np.random.default_rng([seed, 13]), torch.Generator().manual_seed(seed)
     order = np.argsort([len(episode) for episode in episodes], kind="stable")
