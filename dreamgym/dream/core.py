@@ -121,7 +121,8 @@ class DreamCore(DreamRows):
 
         In the dream, laps end all the same; see :meth:`dreamgym.memory.mdn_rnn.MDNRNN.missed_logit`.
         """
-        return torch.sigmoid(torch.addmv(self._missed_bias, self.h, self._missed_weight))
+        # No product with a vector: on some processors what that gives a row hangs on how many rows there are.
+        return torch.sigmoid((self.h * self._missed_weight).sum(dim=1) + self._missed_bias)
 
     def set_temperature(self, temperature: Temperature | Tensor, mask: Tensor | None = None) -> None:
         """Change the temperature of this and later episodes.
