@@ -121,8 +121,10 @@ class DreamCore(DreamRows):
 
         In the dream, laps end all the same; see :meth:`dreamgym.memory.mdn_rnn.MDNRNN.missed_logit`.
         """
-        # No product with a vector: on some processors what that gives a row hangs on how many rows there are.
-        return torch.sigmoid((self.h * self._missed_weight).sum(dim=1) + self._missed_bias)
+        # Neither a product with a vector nor torch.sigmoid: on some processors what these give a row hangs on how many
+        # rows there are.
+        logit = (self.h * self._missed_weight).sum(dim=1) + self._missed_bias
+        return logit.neg_().exp_().add_(1.0).reciprocal_()
 
     def set_temperature(self, temperature: Temperature | Tensor, mask: Tensor | None = None) -> None:
         """Change the temperature of this and later episodes.
