@@ -39,7 +39,7 @@ def held(action: tuple[float, float, float], frames: int) -> np.ndarray:
 
 
 def drives(latent_size: int = 4) -> list[LatentEpisode]:
-    """Those that give gas leave after 60 to 139 frames, those that stand never do."""
+    """Those that give gas leave after 60 to 138 frames, those that stand never do."""
     leaving = [drive(held(GAS, frames), True, latent_size) for frames in range(60, 140, 2)]
     return leaving + [drive(held(STAND, 100), False, latent_size) for _ in range(40)]
 

@@ -15,25 +15,25 @@ __all__ = ["claim_folder", "to_json", "whole_lines", "write_json", "write_text"]
 
 def to_json(config: Any, beside: Path | None = None) -> dict[str, Any]:
     """A config dataclass as plain JSON values; paths become strings, relative to the folder ``beside`` if given."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Path):
-            return str(value) if beside is None else Path(os.path.relpath(value, beside)).as_posix()
-        if isinstance(value, tuple | list):
-            return [plain(item) for item in value]
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return value
-
-    return {entry.name: plain(getattr(config, entry.name)) for entry in dataclasses.fields(config)}
+    return {entry.name: _plain(getattr(config, entry.name), beside) for entry in dataclasses.fields(config)}
 
 
-def _defaults(config: Any) -> dict[str, Any]:
-    """What is set where nothing is said, as plain JSON values: a run that began before there was a setting has that."""
+def _defaults(config: Any, beside: Path) -> dict[str, Any]:
+    """What :func:`to_json` gives for settings where nothing is said."""
     fields = dataclasses.fields(config)
     made = {entry.name: entry.default_factory() for entry in fields if callable(entry.default_factory)}
     given = {entry.name: entry.default for entry in fields if entry.default is not dataclasses.MISSING}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in {**given, **made}.items()}
+    return {name: _plain(value, beside) for name, value in {**given, **made}.items()}
+
+
+def _plain(value: Any, beside: Path | None) -> Any:
+    if isinstance(value, Path):
+        return str(value) if beside is None else Path(os.path.relpath(value, beside)).as_posix()
+    if isinstance(value, tuple | list):
+        return [_plain(item, beside) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item, beside) for key, item in value.items()}
+    return value
 
 
 def write_text(path: Path, text: str) -> None:
@@ -69,7 +69,8 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
     """Make an output folder this run's own, or go on in it if the same run began there.
 
     Writes ``config.json``, with paths relative to the folder, so that a run may be moved or gone on with from
-    elsewhere. A folder that holds other things, or a run with another configuration, is left alone.
+    elsewhere. A run that began before there was a setting has its default. A folder that holds other things, or a run
+    with another configuration, is left alone.
 
     Args:
         folder: the output folder.
@@ -82,7 +83,7 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
     path = folder / "config.json"
     wanted = {"stage": type(config).__name__, **to_json(config, folder)}
     if path.exists():
-        found = {**_defaults(config), **json.loads(path.read_text(encoding="utf-8"))}
+        found = {**_defaults(config, folder), **json.loads(path.read_text(encoding="utf-8"))}
         changed = [
             f"{key}: {found.get(key)!r} there, {value!r} now"
             for key, value in wanted.items()
