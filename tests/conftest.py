@@ -51,6 +51,12 @@ def make_starts(memory: MDNRNN, at_line: int, anywhere: int, hard: int) -> Start
     return StartBank(z, state.h * moved[:, None], state.c * moved[:, None], progress, ~moved, chosen)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _sb3_logs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Stable-Baselines3 makes a folder for the log of each training, the empty ones too: among the tests' own."""
+    os.environ.setdefault("SB3_LOGDIR", str(tmp_path_factory.mktemp("sb3")))
+
+
 @pytest.fixture(scope="session")
 def make_world_model() -> ModelFactory:
     """A toy world model of any size; V is the same one for each latent size."""
