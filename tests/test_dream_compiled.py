@@ -62,6 +62,17 @@ def test_in_bfloat16_it_agrees_as_far_as_that_goes(full_size_world_model: WorldM
     assert apart <= 0.02 * 30 * default.z.numel()  # where h lay between two numbers of bfloat16
 
 
+@pytest.mark.parametrize("filled", [-1000.0, -88.0, -60.0, -44.0, -20.0, 20.0, 44.0, 60.0, 88.0, 1000.0])
+def test_a_cell_that_is_full_gives_what_its_gate_lets_out(make_world_model: Callable[..., WorldModel], filled: float) -> None:
+    model = make_world_model(hidden_size=24)
+    default, fast = (started(model, 20, fast=fast) for fast in (False, True))
+    for core in (default, fast):
+        core.c.fill_(filled)
+        core.step(drive(core.seed, 0))
+    assert torch.allclose(fast.h, default.h, atol=1e-5)
+    assert (default.h.abs() > 0.1).any()
+
+
 def test_latents_are_cut_and_counted_alike(make_world_model: Callable[..., WorldModel]) -> None:
     model = make_world_model()
     with torch.no_grad():

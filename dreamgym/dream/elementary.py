@@ -27,6 +27,7 @@ _LOG2_E = _f32(1.44269504)
 _LN2_HIGH, _LN2_LOW = _f32(0.693359375), _f32(-2.12194440e-4)  # ln 2 in two parts, the first exact in few bits
 _ROUNDER = _f32(1.5 * 2.0**23)  # added and taken away again, it rounds to a whole number
 _EXP_LEAST, _EXP_MOST = _f32(-87.3), _f32(88.0)  # beyond these the result is not a normal number
+_TANH_FLAT = _f32(20.0)  # tanh(x / 2) is 1 from here on; much further, the denominator is infinite before it is
 _ROOT_HALF, _ROOT_TWO = _f32(0.5**0.5), _f32(2.0**0.5)
 _UNIT = _f32(2.0**-24)
 _LARGEST_UNIFORM = _f32(1.0 - 2.0**-24)
@@ -107,7 +108,7 @@ def exp(x: Any) -> Any:
 @_inline
 def gated_tanh(gate: Any, x: Any) -> Any:
     """sigmoid(gate) tanh(-x / 2), with one division."""
-    risen = exp(x)
+    risen = exp(min(x, _TANH_FLAT))
     return (ONE - risen) / ((ONE + exp(-gate)) * (ONE + risen))
 
 
