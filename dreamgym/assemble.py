@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamgym.config.checks import require
 from dreamgym.control.linear import LinearController
 from dreamgym.episodes import is_held_out
 from dreamgym.errors import ConfigError
@@ -93,7 +94,9 @@ def start_bank(
 
     # The line lies where it lies: in the mirror, the playfield ends on the other side of it.
     driven = [episode for episode in episodes if not episode.mirrored]
-    if at_line and not driven:
+    for name, number in (("at_line", at_line), ("anywhere", anywhere)):
+        require(number > 0, name, "a positive number", number)
+    if not driven:
         raise ConfigError("latents: expected drives as they were for starts at the line, found mirrored ones alone")
     firsts = [latents(driven[index], 0, 1)[0] for index in rng.integers(len(driven), size=at_line)]
     shares = np.array([len(episode) - LEAST_BURN_IN for episode in long_enough], float)
@@ -145,9 +148,10 @@ def hard_contexts(
         moments_after_mishaps: 0.15,
     }
     contexts = []
-    for find, share in kinds.items():
+    shares = np.cumsum([0.0, *kinds.values()])
+    for find, first, last in zip(kinds, shares, shares[1:], strict=False):
         found = [(episode, moments) for episode in episodes if (moments := find(episode))]
-        for _ in range(round(share * count) if found else 0):
+        for _ in range(round(last * count) - round(first * count) if found else 0):
             episode, moments = found[rng.integers(len(found))]
             contexts.append((episode, moments[rng.integers(len(moments))]))
     return contexts

@@ -23,10 +23,11 @@ from torch import Tensor
 from dreamgym.config import EvolveConfig
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
-from dreamgym.control.rollouts import Pace, RolloutScores, real_scores, rollout_seeds
+from dreamgym.control.rollouts import Pace, RolloutScores, rollout_seeds
 from dreamgym.control.subspace import Subspace
 from dreamgym.dream.core import DreamCore, compiled_tile
 from dreamgym.errors import WorkerError
+from dreamgym.evaluate.real import look
 from dreamgym.real.world import STEERING
 from dreamgym.seeds import VALIDATION_SEEDS
 from dreamgym.training import choose_device
@@ -257,8 +258,8 @@ def run(config: EvolveConfig) -> None:
     """The command ``dreamgym evolve``."""
     seeds = VALIDATION_SEEDS[: config.validation_tracks]
 
-    def validate(controller: LinearController) -> RolloutScores:
-        return real_scores(controller, seeds, workers=config.workers, world_model=config.world_model)
+    def validate(controller: LinearController) -> list[float]:
+        return look(controller, seeds, workers=config.workers, world_model=config.world_model)
 
     with DreamTrials(config, choose_device("auto")) as trials:
         evolve(config, trials, subspace=trials.subspace, validate=validate)

@@ -64,8 +64,9 @@ def require_finite(loss: Tensor, step: int, what: str) -> None:
     """Raise :class:`~dreamgym.errors.DivergedError` unless the loss is finite."""
     if not bool(torch.isfinite(loss)):
         raise DivergedError(
-            f"{what}: the loss became {loss.item()} at step {step}; lower the learning rate and run again "
-            "to go on from the last checkpoint"
+            f"{what}: the loss became {loss.item()} at step {step}; the same run would come to the same "
+            "again. Choose another output folder and a lower --learning-rate, and for M, to go on from its last "
+            "checkpoint, --initial with the newest memory-*.safetensors of this one"
         )
 
 

@@ -1,7 +1,8 @@
 """The world model as a bundle of files: V, M, a bank of real start states, a controller, and a card about them.
 
 A folder of safetensors files beside ``card.json``, which holds each file's SHA-256. Nothing is unpickled. A folder is
-replaced as a whole: at every moment a reader finds the old bundle or the new one.
+replaced as a whole: at every moment the old bundle is there or the new one. Who reads while it is replaced may find
+files of both, which is an error and no mixture: they must match the card's hashes. Then read again.
 """
 
 from __future__ import annotations

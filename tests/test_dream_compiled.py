@@ -63,7 +63,9 @@ def test_in_bfloat16_it_agrees_as_far_as_that_goes(full_size_world_model: WorldM
 
 
 @pytest.mark.parametrize("filled", [-1000.0, -88.0, -60.0, -44.0, -20.0, 20.0, 44.0, 60.0, 88.0, 1000.0])
-def test_a_cell_that_is_full_gives_what_its_gate_lets_out(make_world_model: Callable[..., WorldModel], filled: float) -> None:
+def test_a_cell_that_is_full_gives_what_its_gate_lets_out(
+    make_world_model: Callable[..., WorldModel], filled: float
+) -> None:
     model = make_world_model(hidden_size=24)
     default, fast = (started(model, 20, fast=fast) for fast in (False, True))
     for core in (default, fast):

@@ -140,6 +140,16 @@ def test_saved_state_replays_exactly(short_world_model: WorldModel) -> None:
     assert_same(futures[0], futures[2])
 
 
+def test_saved_state_holds_what_rows_without_a_seed_will_dream(toy_world_model: WorldModel) -> None:
+    envs = make_dreams(toy_world_model, 2)
+    envs.reset(seed=5, options={"reset_mask": np.array([True, False])})
+    saved, unseeded = envs.get_state(), np.array([False, True])
+    first, _ = envs.reset(options={"reset_mask": unseeded})
+    envs.set_state(saved)
+    second, _ = envs.reset(options={"reset_mask": unseeded})
+    assert np.array_equal(first, second)
+
+
 def test_rendering(toy_world_model: WorldModel) -> None:
     envs = make_dreams(toy_world_model, 3, render_mode="rgb_array")
     single = gym.make(DREAM, world_model=toy_world_model, render_mode="rgb_array")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from dreamgym.config import EvaluateConfig
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.evaluate import command, evaluate_real, run
 from dreamgym.seeds import TEST_SEEDS
+from dreamgym.world_model import WorldModel
 
 
 @pytest.fixture
@@ -49,6 +51,26 @@ def test_the_command_prints_and_writes(
     assert "tracks 20000..20001" in printed
     assert str(out) in printed
     assert list(tmp_path.iterdir()) == [out]  # no temporary file is left
+
+
+def test_a_file_that_nobody_named_keeps_the_report_of_another_driver(
+    toy_bundle: Path,
+    toy_world_model: WorldModel,
+    tmp_path: Path,
+    short_drives: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert toy_world_model.controller is not None
+    monkeypatch.chdir(tmp_path)
+    config = EvaluateConfig(world_model=toy_bundle, episodes=1, dream_episodes=1)
+    run(config)
+    before = Path("evaluation-controller.json").read_bytes()
+    toy_world_model.controller.save(Path("controller.safetensors"))
+    for change in ({"controller": Path("controller.safetensors")}, {"episodes": 0}):
+        with pytest.raises(OutputFolderError, match="--out"):
+            run(replace(config, **change))  # type: ignore[arg-type]
+        assert Path("evaluation-controller.json").read_bytes() == before
+    run(replace(config, workers=1))
 
 
 def test_the_command_takes_other_seeds_and_no_dreams(toy_bundle: Path, tmp_path: Path, short_drives: list[Any]) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,6 +187,13 @@ def test_what_a_policy_sees_does_not_depend_on_the_workers(toy_world_model: Worl
         found[latent] = drive(workers=1)
         assert drive(workers=2) == found[latent]
     assert found["sample"] != found["mean"]
+
+
+def test_looks_have_other_noise_than_scores_and_are_repeated(toy_world_model: WorldModel, toy_bundle: Path) -> None:
+    returns = real.look(Looking(), [5, 6], workers=2, world_model=toy_bundle)
+    assert returns == real.look(Looking(), [5, 6], workers=1, world_model=toy_bundle)
+    scores = [result.score for result in evaluate_real(Looking(), [5, 6], world_model=toy_world_model)]
+    assert len(returns) == 2 and not set(returns) & set(scores)
 
 
 def test_a_policy_may_dream_in_other_threads(toy_world_model: WorldModel) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from dreamgym.config import MemoryConfig, PipelineConfig, claim_folder
+from dreamgym.config import MemoryConfig, PipelineConfig, claim_folder, write_json
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.pipeline import command, train_all
 from dreamgym.pipeline.rounds import Round
@@ -58,9 +58,20 @@ def report(run: Path, number: int) -> dict[str, Any]:
         ({"population": 2}, "population"),
         ({"seed": 898}, "seed"),
         ({"aimless_frames": 0}, "frames"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"factor_gain": -1.0}, "factor_gain"),
+        ({"vision_steps": 0}, "steps"),
+        ({"memory_round_steps": -5}, "steps"),
+        ({"latent_noise": -1.0}, "latent_noise"),
+        ({"subspace": -1}, "subspace"),
+        ({"validate_every": -1}, "validate_every"),
+        ({"workers": 0}, "workers"),
     ],
 )
-def test_what_a_later_stage_would_refuse_is_refused_at_once(tmp_path: Path, change: dict[str, int], named: str) -> None:
+def test_what_a_later_stage_would_refuse_is_refused_at_once(
+    tmp_path: Path, change: dict[str, float], named: str
+) -> None:
     with pytest.raises(ConfigError, match=f"{named}: expected"):
         train_all(small(tmp_path / "run", **{"rounds": 3, **change}))
     assert not (tmp_path / "run").exists()
@@ -77,6 +88,7 @@ def test_a_folder_is_the_same_run_s_wherever_it_is_named_from(tmp_path: Path, mo
     def claim(run: Path, steps: int = 100) -> None:
         memory = MemoryConfig(latents=(run / "latents",), out=run / "memory", steps=steps)
         claim_folder(memory.out, memory)
+        (memory.out / "log.jsonl").touch()
 
     claim(tmp_path / "run")
     monkeypatch.chdir(tmp_path)
@@ -91,10 +103,25 @@ def test_a_run_goes_on_that_began_before_there_was_a_setting(tmp_path: Path) -> 
     recorded = Path(__file__).parents[1] / "docs" / "rounds" / "unbroken" / "config.json"
     assert "missed_cost" not in recorded.read_text()
     shutil.copy(recorded, tmp_path / "config.json")
+    (tmp_path / "round-0.json").touch()
     run = PipelineConfig(out=tmp_path, rounds=5, fast=True, workers=1)
     claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
     with pytest.raises(OutputFolderError, match=r"missed_cost: 0\.0 there, 30\.0 now"):
         claim_folder(tmp_path, replace(run, missed_cost=30.0), may_differ=command.ADMISSIBLE_CHANGES)
+
+
+def test_a_run_again_with_fewer_rounds_keeps_the_best_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    means = [700.0, 860.0, 906.0, 890.0]
+
+    def run_round(_: PipelineConfig, this: Round) -> None:
+        real = {"mean": means[this.number], "std": 1.0, "best": 920.0}
+        write_json(this.report, {"round": this.number, "real": real, "dream": {}, "seconds": 1.0})
+
+    monkeypatch.setattr(command, "run_round", run_round)
+    monkeypatch.setattr(command, "write_page", lambda this, _: this.page.touch())
+    monkeypatch.setattr(command, "_keep", lambda config, best: config.out / str(best["round"]))
+    for changes in ({}, {"stop_at": 850.0}, {"rounds": 2}):
+        assert train_all(small(tmp_path, **{"rounds": 4, **changes})).name == "2"
 
 
 @pytest.mark.slow

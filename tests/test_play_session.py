@@ -11,7 +11,7 @@ from dreamgym.play.commands import TEMPERATURES, heat, obey
 from dreamgym.play.drivers import choose, drivers
 from dreamgym.play.inside import difference
 from dreamgym.play.keymap import Command
-from dreamgym.play.session import Session
+from dreamgym.play.session import Session, View
 from dreamgym.world_model import WorldModel
 
 AHEAD = np.array([0.1, 0.3, 0.0], np.float32)
@@ -163,19 +163,24 @@ def test_temperature_moves_in_steps_within_its_range_and_outlasts_a_restart(make
     assert session.dream.temperature == pytest.approx(TEMPERATURES[0])
 
 
-def test_restart_repeats_the_dream_and_a_new_track_does_not(make_session: SessionFactory) -> None:
-    session = make_session(view="dream", seed=1)
-    drive(session, 10)
-    first = session.dream.features
+@pytest.mark.parametrize("view", ["dream", "both", "reality"])
+def test_restart_repeats_the_dream_and_a_new_track_does_not(make_session: SessionFactory, view: View) -> None:
+    def dreamed(session: Session) -> np.ndarray:
+        drive(session, 10)
+        if view == "reality":
+            obey(session, Command.DREAM_FROM_HERE)
+            drive(session, 10)
+        return session.dream.features
+
+    session = make_session(view=view, seed=1)
+    first = dreamed(session)
     obey(session, Command.RESTART)
-    assert session.dream.steps == 0
+    assert session.leader.steps == 0
     assert session.seed == 1
-    drive(session, 10)
-    assert np.array_equal(session.dream.features, first)
+    assert np.array_equal(dreamed(session), first)
     obey(session, Command.NEW)
     assert session.seed == 2
-    drive(session, 10)
-    assert not np.array_equal(session.dream.features, first)
+    assert not np.array_equal(dreamed(session), first)
 
 
 def test_worlds_wait_for_the_player_at_the_start(make_session: SessionFactory) -> None:

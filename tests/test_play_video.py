@@ -39,6 +39,13 @@ def test_a_recording_without_a_window(toy_bundle: Path, tmp_path: Path, suffix: 
     assert seconds == pytest.approx(0.4, abs=0.05)
 
 
+@pytest.mark.parametrize(("press", "why"), [("5:v", "window"), ("5:escape", "window"), ("500:space", "end at 500")])
+def test_key_presses_that_would_do_nothing(toy_bundle: Path, tmp_path: Path, press: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        run(PlayConfig(world_model=toy_bundle, record=tmp_path / "drive.mp4", frames=500, press=(press,)))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("press", ["5", "x:space", "5:w", "5:"])
 def test_key_presses_that_cannot_be_read(toy_bundle: Path, tmp_path: Path, press: str) -> None:
     with pytest.raises(ConfigError, match="FRAME:KEY"):

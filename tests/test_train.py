@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from dreamgym.config import MemoryConfig, VisionConfig
 from dreamgym.episodes import Episode, write_episode
-from dreamgym.errors import BundleError, ConfigError, OutputFolderError
+from dreamgym.errors import BundleError, ConfigError, DivergedError, OutputFolderError
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.sequences import SequenceSampler, first_lap
 from dreamgym.memory.train import memory_loss, train_memory, with_input_noise
@@ -161,6 +161,39 @@ def test_another_configuration_is_refused_and_the_run_left_alone(episodes: Path,
     with pytest.raises(OutputFolderError, match="steps: 1 there, 2 now"):
         train_vision(vision_config(episodes, tmp_path, steps=2))
     assert weights.read_bytes() == before
+
+
+def test_a_mistyped_path_costs_no_step_and_no_folder(episodes: Path, vision: Path, latents: Path, tmp_path: Path):
+    memory = memory_config(latents, tmp_path / "m", steps=2)
+    with pytest.raises(BundleError, match="typo"):
+        train_memory(replace(memory, vision=tmp_path / "typo.safetensors"))
+    assert [path.name for path in memory.out.iterdir()] == ["config.json"]
+    train_memory(replace(memory, vision=vision))
+    with pytest.raises(ConfigError, match="found none"):
+        train_vision(vision_config(tmp_path / "typo", tmp_path / "v", steps=2))
+    train_vision(vision_config(episodes, tmp_path / "v", steps=2))
+
+
+def test_a_folder_with_a_configuration_of_something_else_is_left_alone(latents: Path, tmp_path: Path):
+    for text in ("not JSON", "[1]", '{"stage": "theirs"}'):
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(OutputFolderError, match="choose"):
+            train_memory(memory_config(latents, tmp_path, steps=2))
+        assert (tmp_path / "config.json").read_text() == text
+    with pytest.raises(OutputFolderError, match="is a file"):
+        train_memory(memory_config(latents, tmp_path / "config.json", steps=2))
+
+
+def test_a_loss_that_is_not_finite_is_said_and_no_weights_are_kept(
+    episodes: Path, latents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for module in ("memory", "vision"):
+        monkeypatch.setattr(f"dreamgym.{module}.train.one_cycle", lambda *_: torch.nan)
+    with pytest.raises(DivergedError, match=r"at step 2; .*--learning-rate"):
+        train_memory(memory_config(latents, tmp_path / "m", steps=3))
+    with pytest.raises(DivergedError, match=r"at step 2; .*--learning-rate"):
+        train_vision(vision_config(episodes, tmp_path / "v", steps=3))
+    assert not list(tmp_path.glob("?/*.safetensors"))
 
 
 def test_a_damaged_checkpoint_is_refused_by_name(episodes: Path, tmp_path: Path):

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from fake_racing import FakeRacing, latent_racing, random_actions
 from gymnasium.spaces import Box
+from gymnasium.vector import SyncVectorEnv
 from gymnasium.wrappers import ClipAction, RescaleAction, StickyAction, TimeLimit, TransformAction
 
 from dreamgym.errors import ActionError
 from dreamgym.world_model import WorldModel
-from dreamgym.wrappers import LatentObservation
+from dreamgym.wrappers import LatentObservation, VectorLatentObservation
 
 
 def test_discrete_actions_advance_h_as_the_continuous_ones_they_stand_for(toy_world_model: WorldModel) -> None:
@@ -53,16 +54,18 @@ def test_rescaled_and_clipped_actions_count_as_executed(toy_world_model: WorldMo
     beneath = LatentObservation(
         TimeLimit(RescaleAction(FakeRacing(length=-1), np.float32(-1), np.float32(1)), 100), world_model=toy_world_model
     )
+    twin = latent_racing(toy_world_model)
     clipped = LatentObservation(ClipAction(FakeRacing(length=-1)), world_model=toy_world_model)
     assert beneath.action_space == Box(-1.0, 1.0, (3,), np.float32)
-    for env in (plain, above, beneath, clipped):
+    for env in (plain, above, beneath, clipped, twin):
         env.reset(seed=1)
     for action in random_actions(4):
         wanted = plain.step(action)[0]
         symmetric = action * np.array([1, 2, 2], np.float32) - np.array([0, 1, 1], np.float32)
         assert np.allclose(above.step(symmetric)[0], wanted, atol=1e-5)
         assert np.allclose(beneath.step(symmetric)[0], wanted, atol=1e-5)
-        assert np.allclose(clipped.step(np.where(action == action.max(), 7.0, action))[0][:8], wanted[:8])
+        wild = np.where(action == action.max(), np.float32(7.0), action)
+        assert np.array_equal(clipped.step(wild)[0], twin.step(wild.clip([-1, 0, 0], 1).astype(np.float32))[0])
     clipped.reset(seed=1)
     plain.reset(seed=1)
     full = clipped.step(np.array([-9.0, 9.0, 0.0], np.float32))[0]
@@ -84,10 +87,16 @@ def repeated(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     return gym.wrappers.RepeatAction(env, 2)
 
 
-@pytest.mark.parametrize("wrapper", [Reversed, lambda env: StickyAction(env, 0.5), repeated])
+def skipping(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return gym.wrappers.MaxAndSkipObservation(env, 2)
+
+
+@pytest.mark.parametrize("wrapper", [Reversed, lambda env: StickyAction(env, 0.5), repeated, skipping])
 def test_wrappers_that_hide_the_executed_action_are_refused(toy_world_model: WorldModel, wrapper: Any) -> None:
-    with pytest.raises(ActionError, match=r"expected (\w+)\(LatentObservation\(env\)\), got LatentObservation\(\1\("):
+    with pytest.raises(ActionError, match=r"expected (\w+) around LatentObservation, got LatentObservation around \1$"):
         LatentObservation(wrapper(FakeRacing()), world_model=toy_world_model)
+    with pytest.raises(ActionError, match=r"expected (\w+) around VectorLatentObservation"):
+        VectorLatentObservation(SyncVectorEnv([lambda: wrapper(FakeRacing())]), world_model=toy_world_model)
     wrapper(latent_racing(toy_world_model)).reset(seed=1)
 
 

@@ -99,7 +99,13 @@ def test_what_is_handed_out_are_copies(dream_venv: VecEnvFactory) -> None:
         assert np.array_equal(observations, wanted[0])
         assert np.array_equal(rewards, wanted[1])
         assert np.array_equal(dones, wanted[2])
-        handed = [observations, rewards, dones, *(i["terminal_observation"] for i in infos if len(i) > 4), actions]
+        handed = [
+            observations,
+            rewards,
+            dones,
+            *(i["terminal_observation"] for i in infos if "terminal_observation" in i),
+            actions,
+        ]
 
 
 def test_floats_outside_the_space_are_clipped_and_nan_is_not(dream_venv: VecEnvFactory) -> None:
@@ -190,6 +196,9 @@ def test_methods_and_wrappers(dream_venv: VecEnvFactory, toy_world_model: WorldM
     assert len(venv.env_method("get_state")) == COUNT
     with pytest.raises(ConfigError, match="expected indices=None"):
         venv.env_method("render", indices=0)
+    for method in ("reset", "step"):
+        with pytest.raises(ConfigError, match=rf"call {method}\(\) itself"):
+            venv.env_method(method)
     assert venv.env_is_wrapped(RecordEpisodeStatistics) == [False] * COUNT
     around = SB3VecEnv(RecordEpisodeStatistics(dream_venv().env))
     assert around.env_is_wrapped(RecordEpisodeStatistics, indices=[0]) == [True]

@@ -178,8 +178,10 @@ class SB3VecEnv(VecEnv):
 
         Raises:
             AttributeError: no such method.
-            ConfigError: only some environments were named.
+            ConfigError: only some environments were named, or what begins and steps them all, which returns no list.
         """
+        if method_name in ("reset", "step"):
+            raise ConfigError(f"env_method: {method_name} is for all environments at once; call {method_name}() itself")
         if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
             raise ConfigError(
                 f"a native vector environment's methods act on all environments: expected indices=None, got {indices}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
-from gymnasium.wrappers import TransformAction
+from gymnasium.wrappers import MaxAndSkipObservation, TransformAction
 from numpy.typing import NDArray
 
 from dreamgym.dream.rendering import decode_frames
@@ -20,7 +20,7 @@ from dreamgym.errors import ActionError, ObservationError
 from dreamgym.real.world import CAR_RACING, World
 from dreamgym.world_model import WorldModel
 
-__all__ = ["LatentView", "SingleActions", "action_reader", "require_frames"]
+__all__ = ["LatentView", "SingleActions", "action_reader", "require_frames", "require_plain_actions"]
 
 _RAW_FRAMES: Final = Box(0, 255, (96, 96, 3), np.uint8)
 _STATEFUL: Final = "gymnasium.wrappers.stateful_action"  # StickyAction, RepeatAction
@@ -65,6 +65,8 @@ class LatentView:
 class SingleActions:
     """From an action given to a wrapper around one environment to the action that the car executes.
 
+    A ``TransformAction`` beneath is asked once here and once by itself: it must give the same both times.
+
     Args:
         env: ends, under its wrappers, in the world's environment.
         wrapper: who asks, for the message.
@@ -80,12 +82,8 @@ class SingleActions:
         while isinstance(layer, gym.Wrapper):
             if isinstance(layer, TransformAction):
                 self._transforms.append(layer.action)
-            elif isinstance(layer, gym.ActionWrapper) or type(layer).__module__ == _STATEFUL:
-                name = type(layer).__name__
-                raise ActionError(
-                    f"{wrapper} must know the action that is executed, which {name} beneath it hides: "
-                    f"expected {name}({wrapper}(env)), got {wrapper}({name}(env))"
-                )
+            elif _acts_otherwise(layer):
+                raise _hidden(layer, wrapper)
             layer = layer.env
         self._continuous = isinstance(layer.action_space, Box)
         self._reader = action_reader(layer.action_space, wrapper)
@@ -103,6 +101,27 @@ class SingleActions:
             raise ActionError(f"expected an action of shape {self._shape}, got {action!r}")
         transformed = reduce(lambda value, transform: transform(value), self._transforms, action)
         return action, self._reader.read(transformed, ()).numpy()
+
+
+def require_plain_actions(env: gym.Env[Any, Any], wrapper: str) -> None:
+    """Raise ActionError where a wrapper around one environment of a batch executes other actions than it is given."""
+    while isinstance(env, gym.Wrapper):
+        if _acts_otherwise(env):
+            raise _hidden(env, wrapper)
+        env = env.env
+
+
+def _acts_otherwise(layer: gym.Env[Any, Any]) -> bool:
+    changes = isinstance(layer, gym.ActionWrapper | MaxAndSkipObservation)  # the latter repeats the action
+    return changes or type(layer).__module__ == _STATEFUL
+
+
+def _hidden(layer: gym.Env[Any, Any], wrapper: str) -> ActionError:
+    name = type(layer).__name__
+    return ActionError(
+        f"{wrapper} must know the action that is executed, which {name} beneath it hides: "
+        f"expected {name} around {wrapper}, got {wrapper} around {name}"
+    )
 
 
 def action_reader(space: Space[Any], wrapper: str, world: World = CAR_RACING) -> ActionReader:

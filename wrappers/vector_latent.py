@@ -16,7 +16,7 @@ from dreamgym.dream.vector_options import parse_seeds
 from dreamgym.encoder import LatentEncoder, LatentState
 from dreamgym.errors import ConfigError, ResetNeededError
 from dreamgym.world_model import WorldModel
-from dreamgym.wrappers.spaces import LatentView, action_reader, require_frames
+from dreamgym.wrappers.spaces import LatentView, action_reader, require_frames, require_plain_actions
 
 __all__ = ["VectorLatentObservation"]
 
@@ -39,7 +39,7 @@ class VectorLatentObservation(_Base):
 
     Args:
         envs: a vector environment of CarRacing-v3, ``continuous`` or not. Wrappers that change actions or observations
-            go around this one.
+            go around this one; within environments in processes of their own, they are not seen and not refused.
         obs_type: ``"features"``, ``"latent"`` or ``"rgb"``.
         latent: ``"sample"`` or ``"mean"``.
         world_model: a bundle, the folder of one, or None for the one that :meth:`WorldModel.load` finds.
@@ -49,7 +49,8 @@ class VectorLatentObservation(_Base):
         ConfigError: unknown ``obs_type``, ``latent`` or ``precision``, or no autoreset mode in the environments'
             metadata.
         ObservationError: the environments do not show CarRacing's frames, uint8 of shape (96, 96, 3).
-        ActionError: their actions are not CarRacing's; in ``step``, a bad action (nothing has changed then).
+        ActionError: their actions are not CarRacing's, or are changed by a wrapper inside; in ``step``, a bad action
+            (nothing has changed then).
         BundleError: the bundle is missing or damaged.
 
     Example:
@@ -83,6 +84,8 @@ class VectorLatentObservation(_Base):
             )
         require_frames(envs.single_observation_space, name)
         self._reader = action_reader(envs.single_action_space, name)
+        for env in getattr(envs.unwrapped, "envs", ()):
+            require_plain_actions(env, name)
         self._view = LatentView(world_model, envs.num_envs, obs_type, latent, precision)
         self.single_observation_space = self._view.space
         self.observation_space = batch_space(self._view.space, envs.num_envs)

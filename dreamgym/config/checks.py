@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 from dreamgym.errors import ConfigError
 
-__all__ = ["require"]
+__all__ = ["require", "require_not_negative", "require_positive"]
 
 
 def require(condition: bool, name: str, wanted: str, got: object) -> None:
     """Raise :class:`~dreamgym.errors.ConfigError`, saying what was wanted of a field and what came, where not met."""
     if not condition:
         raise ConfigError(f"{name}: expected {wanted}, got {got!r}")
+
+
+def require_positive(config: object, *names: str) -> None:
+    """Raise :class:`~dreamgym.errors.ConfigError` where a field of a configuration is not above zero, NaN included."""
+    for name in names:
+        require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
+
+
+def require_not_negative(config: object, *names: str) -> None:
+    """Raise :class:`~dreamgym.errors.ConfigError` where a field of a configuration is below zero, infinite or NaN."""
+    for name in names:
+        require(0 <= getattr(config, name) < math.inf, name, "0 or more", getattr(config, name))

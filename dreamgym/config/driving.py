@@ -31,7 +31,7 @@ class EvaluateConfig:
     """Draw with the exact fast drawing; Gymnasium's own with --no-exact-drawing."""
     workers: int = 2
     out: Path | None = None
-    """JSON file for the report."""
+    """JSON file for the report; evaluation-CONTROLLER.json when not given, unless that holds another driver's."""
     trust_pickle: bool = False
     """Unpickle an SB3 archive, which runs code of its author's choosing."""
 

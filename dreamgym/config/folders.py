@@ -70,7 +70,7 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
 
     Writes ``config.json``, with paths relative to the folder, so that a run may be moved or gone on with from
     elsewhere. A run that began before there was a setting has its default. A folder that holds other things, or a run
-    with another configuration, is left alone.
+    with another configuration, is left alone, unless that run was refused before it made anything.
 
     Args:
         folder: the output folder.
@@ -78,18 +78,21 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
         may_differ: fields that may have changed since the run began, such as the number of workers.
 
     Raises:
-        OutputFolderError: if the folder belongs to something else.
+        OutputFolderError: if the folder belongs to something else, or is none.
     """
     path = folder / "config.json"
     wanted = {"stage": type(config).__name__, **to_json(config, folder)}
+    if folder.exists() and not folder.is_dir():
+        raise OutputFolderError(f"{folder} is a file; choose an empty output folder")
     if path.exists():
-        found = {**_defaults(config, folder), **json.loads(path.read_text(encoding="utf-8"))}
+        found = {**_defaults(config, folder), **_recorded(path)}
         changed = [
             f"{key}: {found.get(key)!r} there, {value!r} now"
             for key, value in wanted.items()
             if key not in may_differ and key != "out" and found.get(key) != value
         ]
-        if changed:
+        untouched = found.get("stage") == wanted["stage"] and list(folder.iterdir()) == [path]
+        if changed and not untouched:
             raise OutputFolderError(
                 f"{folder} holds a run with another configuration ({'; '.join(changed)}); "
                 "choose another output folder, or the same configuration to go on"
@@ -100,3 +103,10 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, wanted)
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise OutputFolderError(f"{path} is no run's configuration ({error}); choose an empty output folder") from error

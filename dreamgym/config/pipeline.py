@@ -68,5 +68,5 @@ class PipelineConfig:
     fast: bool = False
     """Evolve in dreams stepped by loops that numba compiles, on the CPU only; pip install "dreamgym[fast]"."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Processes driving in reality at once."""
+    """Processes that drive in reality, or dream, at once."""
     seed: int = 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from dreamgym.config.checks import require
+from dreamgym.config.checks import require, require_not_negative, require_positive
 
 __all__ = ["CollectConfig", "EvolveConfig", "MemoryConfig", "VisionConfig"]
 
@@ -53,8 +54,7 @@ class CollectConfig:
     """End an episode after so many frames without progress, so that a car lost on the grass fills no shards."""
 
     def __post_init__(self) -> None:
-        require(self.frames > 0, "frames", "a positive number", self.frames)
-        require(self.workers > 0, "workers", "a positive number", self.workers)
+        require_positive(self, "frames", "workers")
         require(0 <= self.seed < 900, "seed", "0 to 899", self.seed)
         require(
             bool(self.mix) and all(share >= 0 for share in self.mix.values()) and sum(self.mix.values()) > 0,
@@ -92,6 +92,12 @@ class VisionConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     initial: Path | None = None
     """Weights to go on from."""
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "steps", "batch_size", "learning_rate", "reconstruction_weight", "frame_stride", "checkpoint_every"
+        )
+        require_not_negative(self, "free_nats")
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,13 @@ class MemoryConfig:
     """Weights to go on from."""
 
     def __post_init__(self) -> None:
+        require_positive(
+            self, "steps", "batch_size", "sequence_length", "learning_rate", "recent_folders", "checkpoint_every"
+        )
+        require_not_negative(self, "latent_noise", "input_noise", "factor_steps", "remember_every")
+        require_not_negative(self, "progress_weight", "termination_weight", "motion_weight", "missed_weight")
+        for name in ("start_share", "recent_share"):
+            require(0 <= getattr(self, name) <= 1, name, "0 to 1", getattr(self, name))
         require(
             self.remember_every == 0 or self.checkpoint_every % self.remember_every == 0,
             "checkpoint_every",
@@ -200,16 +213,16 @@ class EvolveConfig:
     """Step the dreams with loops compiled by numba, on the CPU only; pip install "dreamgym[fast]"."""
     seed: int = 0
     workers: int = 2
-    """Processes driving in reality at a validation."""
+    """Processes that dream at once, and that drive in reality at a validation."""
 
     def __post_init__(self) -> None:
-        require(self.generations > 0, "generations", "a positive number", self.generations)
+        require_positive(
+            self, "generations", "rollouts", "sigma", "max_episode_steps", "pace_limit", "hard_steps", "workers"
+        )
+        require_not_negative(self, "subspace", "smoothness", "effort", "action_noise", "hard_rollouts", "hard_weight")
+        require_not_negative(self, "missed_cost", "validate_every")
         require(self.population >= 4, "population", "4 or more", self.population)
-        require(self.rollouts > 0, "rollouts", "a positive number", self.rollouts)
-        require(self.sigma > 0, "sigma", "a positive number", self.sigma)
-        require(self.action_noise >= 0, "action_noise", "0 or more", self.action_noise)
-        require(self.hard_rollouts >= 0, "hard_rollouts", "0 or more", self.hard_rollouts)
-        require(self.missed_cost >= 0, "missed_cost", "0 or more", self.missed_cost)
-        require(self.hard_steps > 0, "hard_steps", "a positive number", self.hard_steps)
+        low, high = self.temperature or (1.0, 1.0)
+        require(0 < low <= high < math.inf, "temperature", "a range of positive numbers, or None", self.temperature)
         require(0 <= self.line_share <= 1, "line_share", "0 to 1", self.line_share)
         require(0 < self.validation_tracks <= 64, "validation_tracks", "1 to 64", self.validation_tracks)

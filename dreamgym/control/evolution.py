@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def evolve(
     trials: Trials,
     *,
     subspace: Subspace | None = None,
-    validate: Callable[[LinearController], RolloutScores] | None = None,
+    validate: Callable[[LinearController], Sequence[float]] | None = None,
     deadline: float | None = None,
     on_generation: Callable[[int, LinearController, RolloutScores], None] | None = None,
 ) -> LinearController:
@@ -101,7 +101,8 @@ def evolve(
         config: the settings.
         trials: tries candidates, all of a generation on the same seeds (common random numbers).
         subspace: to search in; all parameters when None.
-        validate: scores the distribution's mean in reality every ``config.validate_every`` generations.
+        validate: drives real tracks with the distribution's mean, every ``config.validate_every`` generations; its
+            returns.
         deadline: ``time.monotonic()`` after which no generation is begun.
         on_generation: called with the generation's number, the mean and its candidates' scores.
 
@@ -139,7 +140,7 @@ def evolve(
                 and config.validate_every
                 and ((generation + 1) % config.validate_every == 0 or last)
             ):
-                entry["validation"] = validate(evolution.mean).returns.tolist()
+                entry["validation"] = list(validate(evolution.mean))
             log.append(entry)
             evolution.mean.save(config.out / "mean.safetensors")
             if on_generation is not None:

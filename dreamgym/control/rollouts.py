@@ -6,7 +6,6 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import gymnasium as gym
@@ -14,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamgym.config import EvolveConfig
-from dreamgym.control.linear import LinearController, squash
+from dreamgym.control.linear import squash
 from dreamgym.errors import ConfigError
 from dreamgym.real.world import CAR_RACING, STEERING
 
-__all__ = ["EnvTrials", "Pace", "RolloutScores", "Trials", "real_scores", "rollout", "rollout_seeds"]
+__all__ = ["EnvTrials", "Pace", "RolloutScores", "Trials", "rollout", "rollout_seeds"]
 
 PACE_FRAMES: Final = 25
 """Time constant, in frames (half a second), of the running mean that :class:`Pace` holds against its limit.
@@ -178,33 +177,3 @@ def rollout(
         effort.reshape(shape),
         np.zeros(shape),
     )
-
-
-def real_scores(
-    controller: LinearController, seeds: Sequence[int], *, workers: int, world_model: Path | None
-) -> RolloutScores:
-    """Drive real tracks with one controller, seen through V and M.
-
-    Args:
-        controller: any linear controller.
-        seeds: of the tracks.
-        workers: environment processes at once.
-        world_model: a bundle's folder.
-    """
-    parts = []
-    for start in range(0, len(seeds), workers):
-        some = list(seeds[start : start + workers])
-        envs = gym.make_vec(
-            "dreamgym:LatentCarRacing-v0",
-            num_envs=len(some),
-            vectorization_mode="vector_entry_point",
-            world_model=world_model,
-            exact_drawing=True,
-            vectorization="async",
-        )
-        try:
-            observations, _ = envs.reset(seed=some)  # type: ignore[arg-type]
-            parts.append(rollout(envs, observations, controller.parameters[None]))
-        finally:
-            envs.close()
-    return RolloutScores.join(parts, axis=1)

@@ -89,9 +89,9 @@ class DreamCarRacingEnv(gym.Env[NDArray[Any], Any]):
     * `fast=False`: True steps with NumPy in a quarter of the time (CPU, float32). A step then agrees with the default's
       to 1e-5, not to the bit.
 
-    The same seed gives the same rollout to the bit, alone or in a batch. `env.unwrapped.get_state()` and `set_state()`
-    save and restore it exactly in mid-episode. `gymnasium.utils.play.play(env, noop=numpy.zeros(3, numpy.float32))`
-    drives it by hand, with W, A, S, D or the arrows (without `noop` where `continuous=False`).
+    The same seed gives the same rollout to the bit, alone or, without `fast`, in a batch. `env.unwrapped.get_state()`
+    and `set_state()` save and restore it exactly in mid-episode. `gymnasium.utils.play.play(env, noop=numpy.zeros(3,
+    numpy.float32))` drives it by hand, with W, A, S, D or the arrows (without `noop` where `continuous=False`).
 
     ## Version History
     - v0: Original version
@@ -234,15 +234,13 @@ class DreamCarRacingEnv(gym.Env[NDArray[Any], Any]):
 
     def get_state(self) -> dict[str, Any]:
         """All that the future depends on, to be given to :meth:`set_state`; copies."""
-        generator = None if self._np_random is None else deepcopy(self._np_random.bit_generator.state)
-        return {"core": self.core.get_state(), "np_random": generator, "np_random_seed": self._np_random_seed}
+        seeding = {"np_random": deepcopy(self._np_random), "np_random_seed": self._np_random_seed}
+        return {"core": self.core.get_state(), **seeding}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go back to a saved state: what follows is the same to the bit. A time limit around it has its own count."""
         self.core.set_state(state["core"])
-        self._np_random = None if state["np_random"] is None else np.random.Generator(np.random.PCG64())
-        if self._np_random is not None:
-            self._np_random.bit_generator.state = deepcopy(state["np_random"])
+        self._np_random = deepcopy(state["np_random"])
         self._np_random_seed = state["np_random_seed"]
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ Array = NDArray[Any]
 class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
     """``num_envs`` dreams of CarRacing in one batch; see :class:`~dreamgym.dream.env.DreamCarRacingEnv` for the world.
 
-    Environment i gives to the bit what a single one does that is seeded with ``seed + i`` and reset when this one is.
+    Environment i gives to the bit what a single one does that is seeded with ``seed + i`` and reset when this one is
+    (without ``fast``: the two have each their own way to be it, and agree to 1e-5 a step).
     Arrays that are handed out are copies. The time limit is the environment's own.
 
     After a :class:`~dreamgym.errors.DivergedError` nothing has advanced: reset the rows that it names (``reset_mask``)
@@ -259,9 +261,12 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
 
     def get_state(self) -> dict[str, Any]:
         """All that the future depends on, to be given to :meth:`set_state`; copies."""
-        return {"core": self.core.get_state(), "ended": self._ended.copy()}
+        seeding = {"np_random": deepcopy(self._np_random), "np_random_seed": self._np_random_seed}
+        return {"core": self.core.get_state(), "ended": self._ended.copy(), **seeding}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go back to a saved state: what follows is the same to the bit."""
         self.core.set_state(state["core"])
         self._ended = state["ended"].copy()
+        self._np_random = deepcopy(state["np_random"])
+        self._np_random_seed = state["np_random_seed"]

@@ -27,6 +27,8 @@ from dreamgym.world_model import WorldModel, locate
 __all__ = ["columns", "format_table", "provenance", "run"]
 
 _KIND: Final = "dreamgym evaluate"
+_UNJUDGED: Final = ("controller", "world_model", "trust_pickle", "out", "workers")
+"""Settings that a report may differ in from one that takes its place: the files are told by their hashes."""
 
 
 def run(config: EvaluateConfig) -> None:
@@ -34,7 +36,8 @@ def run(config: EvaluateConfig) -> None:
 
     Raises:
         ConfigError: a number of episodes or a seed out of range.
-        OutputFolderError: the report's file holds something other than such a report.
+        OutputFolderError: the report's file holds something other than such a report, or, where ``out`` is not given,
+            that of another driver, world model or settings.
         UntrustedPickleError: an SB3 archive without ``trust_pickle``.
         BundleError: a missing or damaged world model or controller.
         WorkerError: a driving process died or stopped answering.
@@ -44,6 +47,12 @@ def run(config: EvaluateConfig) -> None:
     _require_report(out)
     world = WorldModel.load(config.world_model)
     policy = load_policy(config.controller, world, trust_pickle=config.trust_pickle)
+    subject = {
+        **provenance(config, locate(config.world_model), world),
+        "controller_sha256": _sha256(config.controller) if config.controller else None,
+    }
+    if config.out is None:
+        _require_same(out, subject)
     temperature = config.temperature if config.temperature is not None else world.temperature
     started = time.monotonic()
     scores: dict[str, list[EpisodeScore]] = {}
@@ -62,8 +71,7 @@ def run(config: EvaluateConfig) -> None:
         )
     report = {
         "kind": _KIND,
-        **provenance(config, locate(config.world_model), world),
-        "controller_sha256": _sha256(config.controller) if config.controller else None,
+        **subject,
         "temperature": temperature,
         "seconds": round(time.monotonic() - started, 1),
         **{world_name: summarize(drives) for world_name, drives in scores.items()},
@@ -104,6 +112,19 @@ def _require_report(path: Path) -> None:
         kind = None
     if kind != _KIND:
         raise OutputFolderError(f"{path} holds something other than a report of {_KIND}; choose another with --out")
+
+
+def _require_same(path: Path, subject: dict[str, Any]) -> None:
+    """Refuse to write over a report of something else in a file that nobody named."""
+
+    def judged(report: dict[str, Any]) -> tuple[Any, ...]:
+        settings = {name: value for name, value in report.get("config", {}).items() if name not in _UNJUDGED}
+        return report.get("controller_sha256"), report.get("world_model", {}).get("sha256"), settings
+
+    if path.exists() and judged(json.loads(path.read_text(encoding="utf-8"))) != judged(subject):
+        raise OutputFolderError(
+            f"{path} is the report of another driver, world model or settings; name a file with --out"
+        )
 
 
 def provenance(config: Any, folder: Path, world: WorldModel) -> dict[str, Any]:

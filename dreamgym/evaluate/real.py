@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,11 @@ from dreamgym.evaluate.workers import Job, Task, drive_in_processes
 from dreamgym.real.world import CAR_RACING, make_real
 from dreamgym.world_model import WorldModel
 
-__all__ = ["RealStep", "drive_real", "drive_tracks", "evaluate_real"]
+__all__ = ["RealStep", "drive_real", "drive_tracks", "evaluate_real", "look"]
 
 _TOLERANCE = 1e-6
+_LOOK: Final = 1
+"""The noise of looks; that of scores is 0."""
 
 
 class RealStep(NamedTuple):
@@ -46,13 +48,13 @@ def drive_real(
     latent: str = "sample",
     exact_drawing: bool = True,
     max_episode_steps: int = 1000,
+    noise: int = 0,
     on_step: Callable[[RealStep], None] | None = None,
     pictures: bool = False,
 ) -> EpisodeScore:
     """Drive one real track in this process.
 
-    The environment is a new one, so that the drive is a function of the seed alone. z's noise is seeded by the
-    track's seed.
+    The environment is a new one, so that the drive is a function of the seed and the noise alone.
 
     Args:
         policy: features, float32 (1, 288), to actions, (1, 3).
@@ -61,6 +63,7 @@ def drive_real(
         latent: ``"sample"`` or ``"mean"``, as in :class:`~dreamgym.encoder.LatentEncoder`.
         exact_drawing: draw with the exact fast drawing; False for Gymnasium's own.
         max_episode_steps: the time limit.
+        noise: which noise z has on this track, 0 or more: with another, the same track is seen a little otherwise.
         on_step: called after each step.
         pictures: draw for people as well, at every step.
 
@@ -72,7 +75,7 @@ def drive_real(
     try:
         frame, info = env.reset(seed=seed)
         encoder = LatentEncoder(world_model, latent=latent)
-        encoder.reset(frame[None], seeds=[seed])
+        encoder.reset(frame[None], seeds=[seed + (noise << 32)])
         begin_episodes(policy, [seed])
         rewards = []
         terminated = truncated = False
@@ -154,6 +157,26 @@ def evaluate_real(
     )
 
 
+def look(policy: Policy, seeds: Sequence[int], *, workers: int, world_model: Path | str | None) -> list[float]:
+    """Returns on real tracks that something is chosen by.
+
+    z's noise is other than in :func:`evaluate_real`, so that what was chosen for luck with the noise does not have the
+    same luck again where it is scored.
+
+    Args:
+        policy: as in :func:`evaluate_real`, and so on.
+        seeds: of the tracks.
+        workers: processes driving at once.
+        world_model: a bundle's folder, or None for the one that :meth:`WorldModel.load` finds.
+
+    Raises:
+        WorkerError: a process died, or stopped answering.
+    """
+    tasks = [(0, seed) for seed in seeds]
+    drives = drive_tracks([policy], tasks, workers=workers, world_model=world_model, noise=_LOOK)
+    return [drive.score for drive in drives]
+
+
 def drive_tracks(
     policies: Sequence[Policy],
     tasks: Sequence[Task],
@@ -163,6 +186,7 @@ def drive_tracks(
     latent: str = "sample",
     exact_drawing: bool = True,
     max_episode_steps: int = 1000,
+    noise: int = 0,
     on_episode: Callable[[Task, EpisodeScore], None] | None = None,
 ) -> list[EpisodeScore]:
     """Drive real tracks with several policies; see :func:`evaluate_real`.
@@ -175,6 +199,7 @@ def drive_tracks(
         latent: ``"sample"`` or ``"mean"``.
         exact_drawing: draw with the exact fast drawing.
         max_episode_steps: the time limit.
+        noise: as in :func:`drive_real`.
         on_episode: called after each drive, in the order in which they end.
 
     Returns:
@@ -185,7 +210,7 @@ def drive_tracks(
     if workers < 1:
         raise ConfigError(f"workers: expected a positive number, got {workers}")
     world = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
-    job = Job(drive_real, policies, world, latent, exact_drawing, max_episode_steps)
+    job = Job(drive_real, policies, world, latent, exact_drawing, max_episode_steps, noise)
     scores: dict[int, EpisodeScore] = {}
     total = len(tasks) * max_episode_steps
     with tqdm(total=total, unit="frame", unit_scale=True, desc="drive", mininterval=2) as bar:

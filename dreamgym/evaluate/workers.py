@@ -47,6 +47,7 @@ class Job:
     latent: str
     exact_drawing: bool
     max_episode_steps: int
+    noise: int = 0
 
     def __call__(self, task: Task, report: Callable[[int], Any]) -> EpisodeScore:
         """Drive, reporting the frames driven since the last report now and then."""
@@ -67,6 +68,7 @@ class Job:
             latent=self.latent,
             exact_drawing=self.exact_drawing,
             max_episode_steps=self.max_episode_steps,
+            noise=self.noise,
             on_step=count,
         )
         report(unreported)

@@ -52,7 +52,7 @@ def factor_loss(scores: Tensor, loadings: Tensor, log_own: Tensor) -> Tensor:
     scores, loadings = scores * torch.exp(-log_own), loadings * torch.exp(-log_own).unsqueeze(-2)
     inner = loadings @ loadings.transpose(-1, -2)
     inner = inner + torch.eye(inner.shape[-1], device=inner.device)  # (..., F, F)
-    triangle = torch.linalg.cholesky(inner)
+    triangle, _ = torch.linalg.cholesky_ex(inner)  # of numbers that are not finite it makes some that are not
     projected = torch.linalg.solve_triangular(triangle, loadings @ scores.unsqueeze(-1), upper=False)  # (..., F, 1)
     squares = scores.square().sum(dim=-1) - projected.square().sum(dim=(-1, -2))
     log_determinant = torch.diagonal(triangle, dim1=-2, dim2=-1).log().sum(dim=-1) + log_own.sum(dim=-1)

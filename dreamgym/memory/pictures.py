@@ -10,7 +10,7 @@ import torch
 from dreamgym.memory.dreaming import dream_step
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.sequences import SequenceBatch
-from dreamgym.training import load_weights, save_png
+from dreamgym.training import save_png
 from dreamgym.vision.vae import VAE
 
 __all__ = ["dream_open_loop", "save_dream_strip"]
@@ -38,16 +38,14 @@ def dream_open_loop(
 
 
 def save_dream_strip(
-    path: Path, model: MDNRNN, vision: Path, batch: SequenceBatch, *, burn_in: int = 16, every: int = 8
+    path: Path, model: MDNRNN, vision: VAE, batch: SequenceBatch, *, burn_in: int = 16, every: int = 8
 ) -> None:
     """Write pairs of rows: V's view of reality, and below it the dream that left it after ``burn_in`` frames."""
-    vae = VAE().to(batch.z.device)
-    load_weights(vae, vision)
     dreamed = dream_open_loop(model, batch, burn_in)
     rows = []
     with torch.no_grad():
         for index in range(len(batch.z)):
             for latents in (batch.z[index, ::every], dreamed[index, ::every]):
-                images = (vae.decode(latents) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+                images = (vision.decode(latents) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
                 rows.append(np.concatenate(list(images), axis=1))
     save_png(path, np.concatenate(rows))

@@ -31,6 +31,7 @@ from dreamgym.training import (
     save_tensors,
 )
 from dreamgym.vision.encode import LatentEpisode, read_latents
+from dreamgym.vision.vae import VAE
 
 __all__ = ["MemoryLoss", "memory_loss", "run", "train_memory", "with_input_noise"]
 
@@ -127,6 +128,7 @@ def train_memory(config: MemoryConfig) -> Path:
         The file with the trained weights.
 
     Raises:
+        BundleError: V's or M's weights cannot be read.
         ConfigError: no episodes.
         DivergedError: the loss became NaN or infinite.
         OutputFolderError: the output folder holds something else.
@@ -144,27 +146,36 @@ def train_memory(config: MemoryConfig) -> Path:
     if first >= config.steps and weights.exists():
         return weights
     training, held_out = _samplers(config)
+    vision = _vision(config, device)
     log = TrainingLog(config.out / "log.jsonl", first)
     for step in tqdm(range(first, config.steps), initial=first, total=config.steps, desc="train M", mininterval=2):
         if config.remember_every and (step == first or step % config.remember_every == 0):
             training.remember(model.memory, np.random.default_rng([config.seed, step, 5]), device)
-        loss, terms = _train_step(model, optimizer, training, config, step, device)
+        terms = _train_step(model, optimizer, training, config, step, device)
         done = step + 1
         if done % 50 == 0:
-            require_finite(loss, done, "M")
             log.write(step=done, **{name: value.item() for name, value in terms._asdict().items()})
         if done % config.checkpoint_every == 0 or done == config.steps:
             if config.remember_every:
                 held_out.remember(model.memory, np.random.default_rng(5), device)
             log.write(step=done, **evaluate_memory(model, held_out, device))
             save_tensors(config.out / f"memory-{done:06d}.safetensors", model.memory.state_dict())
-            if config.vision is not None:
-                batch = held_out.sample(np.random.default_rng(0), 6, device)
-                save_dream_strip(config.out / f"dream-{done:06d}.png", model.memory, config.vision, batch)
             checkpoint.save(done)
+            if vision is not None:
+                batch = held_out.sample(np.random.default_rng(0), 6, device)
+                save_dream_strip(config.out / f"dream-{done:06d}.png", model.memory, vision, batch)
     _fit_factors(model, training, config, device)
     save_tensors(weights, model.memory.state_dict())
     return weights
+
+
+def _vision(config: MemoryConfig, device: torch.device) -> VAE | None:
+    """V, for the pictures."""
+    if config.vision is None:
+        return None
+    vision = VAE()
+    load_weights(vision, config.vision)
+    return vision.to(device).eval()
 
 
 def _samplers(config: MemoryConfig) -> tuple[SequenceSampler, SequenceSampler]:
@@ -195,7 +206,7 @@ def _train_step(
     config: MemoryConfig,
     step: int,
     device: torch.device,
-) -> tuple[Tensor, MemoryLoss]:
+) -> MemoryLoss:
     batch = sampler.sample(np.random.default_rng([config.seed, step]), config.batch_size, device)
     if config.input_noise:
         batch = with_input_noise(batch, config.input_noise, np.random.default_rng([config.seed, step, 7]))
@@ -205,11 +216,12 @@ def _train_step(
         terms = memory_loss(model.memory, batch, model.motion_head, model.own_head)
     loss = terms.latent + config.progress_weight * terms.progress + config.termination_weight * terms.termination
     loss = loss + config.motion_weight * terms.motion + config.missed_weight * terms.missed + terms.factors
+    require_finite(loss, step + 1, "M")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
     optimizer.step()
-    return loss, terms
+    return terms
 
 
 def _fit_factors(model: Trainee, sampler: SequenceSampler, config: MemoryConfig, device: torch.device) -> None:

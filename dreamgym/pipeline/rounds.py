@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,12 @@ class Round:
     def picture(self, name: str) -> Path:
         """A picture of the page."""
         return self.run / f"round-{self.number}-{name}.png"
+
+    @classmethod
+    def finished(cls, run: Path) -> list[Round]:
+        """The rounds of a run that have figures, in their order."""
+        numbers = (re.fullmatch(r"round-(\d+)\.json", path.name) for path in run.iterdir())
+        return [cls(run, number) for number in sorted(int(found[1]) for found in numbers if found)]
 
     def read_report(self) -> dict[str, Any]:
         """What :attr:`report` holds."""

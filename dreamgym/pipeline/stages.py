@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from dreamgym.assemble import assemble
 from dreamgym.config import CollectConfig, EvolveConfig, MemoryConfig, PipelineConfig, VisionConfig
-from dreamgym.config.checks import require
+from dreamgym.config.checks import require_not_negative, require_positive
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
-from dreamgym.control.rollouts import RolloutScores, real_scores
 from dreamgym.dream_trials import DreamTrials
+from dreamgym.evaluate.real import look
 from dreamgym.memory.train import train_memory
 from dreamgym.pipeline.rounds import AIMLESS, SCRIPTED, Round
 from dreamgym.real.collect import collect, plan
@@ -28,7 +28,8 @@ def check(config: PipelineConfig) -> None:
     Raises:
         ConfigError: a setting out of range.
     """
-    require(config.rounds > 0, "rounds", "a positive number", config.rounds)
+    require_positive(config, "rounds")
+    require_not_negative(config, "factor_gain")
     vision_config(config)
     for this in (Round(config.out, 0), Round(config.out, config.rounds - 1)):
         for name in this.recordings:
@@ -181,8 +182,8 @@ def evolve_controller(config: PipelineConfig, this: Round, tracks: Sequence[int]
     """Evolve C in this round's dream; the mean that does best on the real ``tracks`` is kept."""
     settings = evolve_config(config, this)
 
-    def validate(controller: LinearController) -> RolloutScores:
-        return real_scores(controller, tracks, workers=config.workers, world_model=this.world)
+    def validate(controller: LinearController) -> list[float]:
+        return look(controller, tracks, workers=config.workers, world_model=this.world)
 
     with DreamTrials(settings, choose_device("auto")) as trials:
         evolve(settings, trials, subspace=trials.subspace, validate=validate)

@@ -8,7 +8,7 @@ from typing import Final
 from dreamgym.play.keymap import Command
 from dreamgym.play.session import Session, View
 
-__all__ = ["TEMPERATURES", "heat", "obey"]
+__all__ = ["TEMPERATURES", "heat", "is_of_a_session", "obey"]
 
 TEMPERATURES: Final = (0.05, 2.0)
 """The lowest and the highest that can be set."""
@@ -22,6 +22,11 @@ def obey(session: Session, command: Command) -> bool:
         return False
     action(session)
     return True
+
+
+def is_of_a_session(command: Command) -> bool:
+    """Whether :func:`obey` can carry it out."""
+    return command in _COMMANDS
 
 
 def heat(session: Session, steps: int) -> None:

@@ -9,7 +9,7 @@ import pygame
 
 from dreamgym.config import PlayConfig
 from dreamgym.errors import ConfigError
-from dreamgym.play.commands import obey
+from dreamgym.play.commands import is_of_a_session, obey
 from dreamgym.play.keymap import Command, command_of
 from dreamgym.play.screen import Status, draw
 from dreamgym.play.setup import make_session
@@ -31,7 +31,7 @@ def record(config: PlayConfig, path: Path) -> None:
         ConfigError: a key press that cannot be read or does nothing in a recording.
         WorkerError: ffmpeg failed.
     """
-    presses = _presses(config.press)
+    presses = _presses(config.press, config.frames)
     session = make_session(config, "controller")
     try:
         surface = pygame.Surface(config.size or _SIZE)
@@ -52,7 +52,7 @@ def record(config: PlayConfig, path: Path) -> None:
     print(f"{path}: {config.frames} frames, {config.frames / 50:.1f} s")
 
 
-def _presses(given: tuple[str, ...]) -> dict[int, list[Command]]:
+def _presses(given: tuple[str, ...], frames: int) -> dict[int, list[Command]]:
     """Commands by the frame before which they are given, from FRAME:KEY."""
     presses: dict[int, list[Command]] = {}
     for press in given:
@@ -60,5 +60,9 @@ def _presses(given: tuple[str, ...]) -> dict[int, list[Command]]:
         command = command_of(key)
         if not frame.isdigit() or command is None:
             raise ConfigError(f"press: expected FRAME:KEY with a key of the help page, got {press!r}")
+        if not is_of_a_session(command):
+            raise ConfigError(f"press: {press!r} is for a window, and does nothing in a recording; leave it out")
+        if int(frame) >= frames:
+            raise ConfigError(f"press: expected a frame before the recording's end at {frames}, got {press!r}")
         presses.setdefault(int(frame), []).append(command)
     return presses

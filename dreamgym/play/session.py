@@ -79,6 +79,7 @@ class Session:
         self._driver = driver
         self._folder = folder
         self._at_start = True
+        self._undreamt = True  # nothing has been dreamed since the seed was given
         self._resting = 0
         self._message_left = 0
         self.begin(seed)
@@ -176,7 +177,7 @@ class Session:
         """
         if self._folder is not None:
             refuse_test_seeds([seed], "drives that are saved as training data")
-        self.seed, self.asleep = seed, False
+        self.seed, self.asleep, self._undreamt = seed, False, True
         self._start(self.dream if self.view == "dream" else self.real)
         if self.view == "both":
             self.follow()
@@ -200,7 +201,8 @@ class Session:
     def follow(self) -> None:
         """The dream begins in reality's present moment."""
         self.keep(self.dream)
-        self.dream.follow(self.real, self.seed)
+        self.dream.follow(self.real, self.seed if self._undreamt else None)
+        self._undreamt = False
         self._enter(self.dream)
 
     def fall_asleep(self) -> None:
@@ -225,6 +227,7 @@ class Session:
     def _start(self, world: World) -> None:
         self.keep(world)
         world.reset(self.seed)
+        self._undreamt = self._undreamt and world is not self.dream
         self._at_start = True
         self._enter(world)
         self.driver.begin(self.seed)

@@ -211,15 +211,15 @@ class DreamWorld(World):
         self.from_reality = False
         self._begin(float(self.core.progress[0]))
 
-    def follow(self, real: RealWorld, seed: int) -> None:
+    def follow(self, real: RealWorld, seed: int | None) -> None:
         """Begin in a real moment: its very latent, M's state as it was there, its progress and its return.
 
         Args:
             real: where to begin.
-            seed: of the noise, where this dream never had one; each later dream has noise of its own.
+            seed: of the noise; None goes on with the noise of the dream before.
         """
         (z,), (h,), (c,) = (torch.from_numpy(part) for part in real.encoder.state)
-        seeds = None if bool(self.core.seeded[0]) else torch.tensor([fold_seed(seed)])
+        seeds = None if seed is None else torch.tensor([fold_seed(seed)])
         self.core.reset(seeds=seeds, state=(h, c), progress=real.progress)
         state = self.core.get_state()
         state["z"][0] = z

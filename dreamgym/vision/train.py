@@ -79,15 +79,13 @@ def train_vision(config: VisionConfig) -> Path:
         loss, squared_error, kl = _train_step(model, optimizer, frames, config, step, device)
         done = step + 1
         if done % 50 == 0:
-            require_finite(loss, done, "V")
             log.write(step=done, loss=loss.item(), squared_error=squared_error.item(), kl=kl.item())
         if done % config.checkpoint_every == 0 or done == config.steps:
             error, kl_held_out = evaluate_vision(model, held_out, device)
             log.write(step=done, held_out_squared_error=error, held_out_kl=kl_held_out)
-            save_png(
-                config.out / f"reconstructions-{done:06d}.png", reconstruction_sheet(model, held_out, device), scale=2
-            )
             checkpoint.save(done)
+            sheet = reconstruction_sheet(model, held_out, device)
+            save_png(config.out / f"reconstructions-{done:06d}.png", sheet, scale=2)
     save_tensors(weights, model.state_dict())
     return weights
 
@@ -116,6 +114,7 @@ def _train_step(
         reconstruction_weight=config.reconstruction_weight,
         free_nats=config.free_nats,
     )
+    require_finite(loss, step + 1, "V")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 100.0 * config.reconstruction_weight)
