@@ -67,11 +67,20 @@ def test_hard_contexts_are_of_every_kind_by_its_share_and_marked():
     contexts = [now for _, now in hard_contexts([drive()], 40, np.random.default_rng(0))]
     assert len(contexts) == 16 + 18 + 6
     assert all(now > STUCK_FROM + 60 for now in contexts[-6:])
+    for count in range(1, 8):  # few ones too are as many as were asked for
+        assert len(hard_contexts([drive()], count, np.random.default_rng(0))) == count
     memory = MDNRNN(4, 3, 8, 2)
     bank = start_bank(memory, [drive()], at_line=2, anywhere=3, hard=40, latent_noise=0.3, seed=0)
     assert bank.at_line.tolist() == [True] * 2 + [False] * 43
     assert bank.hard.tolist() == [False] * 5 + [True] * 40
     assert not bank.h[:2].any() and bank.h[2:].any(dim=1).all()
+
+
+@pytest.mark.parametrize("none", ["at_line", "anywhere"])
+def test_a_bank_without_a_kind_of_start_is_refused(none: str):
+    sizes = {"at_line": 2, "anywhere": 3, "hard": 0, none: 0}
+    with pytest.raises(ConfigError, match=f"{none}: expected a positive number, got 0"):
+        start_bank(MDNRNN(4, 3, 8, 2), [drive()], **sizes, latent_noise=0.0, seed=0)
 
 
 def test_no_start_at_the_line_is_mirrored():
