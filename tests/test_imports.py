@@ -30,12 +30,12 @@ LAYERS = (
     {"world_model"},
     {"assemble"},
     {"dream"},
-    {"dream_trials"},
     {"encoder"},
     {"controller_driver"},
     {"recording"},
     {"wrappers"},
     {"evaluate", "fidelity"},
+    {"dream_trials"},
     {"pipeline", "demo", "play"},
     {"cli"},
 )
