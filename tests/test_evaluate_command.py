@@ -66,11 +66,18 @@ def test_a_file_that_nobody_named_keeps_the_report_of_another_driver(
     run(config)
     before = Path("evaluation-controller.json").read_bytes()
     toy_world_model.controller.save(Path("controller.safetensors"))
-    for change in ({"controller": Path("controller.safetensors")}, {"episodes": 0}):
-        with pytest.raises(OutputFolderError, match="--out"):
-            run(replace(config, **change))  # type: ignore[arg-type]
+    changes: list[dict[str, Any]] = [
+        {"controller": Path("controller.safetensors")},
+        {"episodes": 0},
+        {"temperature": 0.5},
+    ]
+    for number, change in enumerate(changes, start=2):
+        run(replace(config, **change))
         assert Path("evaluation-controller.json").read_bytes() == before
-    run(replace(config, workers=1))
+        assert sorted(tmp_path.glob("evaluation-*.json"))[-2].name == f"evaluation-controller-{number}.json"
+    run(replace(config, workers=1, temperature=toy_world_model.temperature))
+    assert Path("evaluation-controller.json").read_bytes() != before
+    assert len(list(tmp_path.glob("evaluation-*.json"))) == len(changes) + 1
 
 
 def test_the_command_takes_other_seeds_and_no_dreams(toy_bundle: Path, tmp_path: Path, short_drives: list[Any]) -> None:

@@ -100,6 +100,15 @@ def test_wrappers_that_hide_the_executed_action_are_refused(toy_world_model: Wor
     wrapper(latent_racing(toy_world_model)).reset(seed=1)
 
 
+def test_wrappers_that_hide_the_actions_of_a_batch_are_refused(toy_world_model: WorldModel) -> None:
+    envs = gym.wrappers.vector.TransformAction(SyncVectorEnv([FakeRacing]), np.negative)
+    with pytest.raises(ActionError, match="expected TransformAction around VectorLatentObservation"):
+        VectorLatentObservation(envs, world_model=toy_world_model)
+    gym.wrappers.vector.TransformAction(
+        VectorLatentObservation(SyncVectorEnv([FakeRacing]), world_model=toy_world_model), np.negative
+    ).reset(seed=1)
+
+
 def test_other_actions_are_refused(toy_world_model: WorldModel) -> None:
     env = FakeRacing()
     env.action_space = Box(-1.0, 1.0, (2,), np.float32)

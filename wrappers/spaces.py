@@ -10,6 +10,7 @@ from typing import Any, Final
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, Space
+from gymnasium.vector import VectorActionWrapper, VectorEnv, VectorWrapper
 from gymnasium.wrappers import MaxAndSkipObservation, TransformAction
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ from dreamgym.world_model import WorldModel
 __all__ = ["LatentView", "SingleActions", "action_reader", "require_frames", "require_plain_actions"]
 
 _RAW_FRAMES: Final = Box(0, 255, (96, 96, 3), np.uint8)
+_AnyEnv = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 _STATEFUL: Final = "gymnasium.wrappers.stateful_action"  # StickyAction, RepeatAction
 
 
@@ -103,20 +105,21 @@ class SingleActions:
         return action, self._reader.read(transformed, ()).numpy()
 
 
-def require_plain_actions(env: gym.Env[Any, Any], wrapper: str) -> None:
-    """Raise ActionError where a wrapper around one environment of a batch executes other actions than it is given."""
-    while isinstance(env, gym.Wrapper):
+def require_plain_actions(env: _AnyEnv, wrapper: str) -> None:
+    """Raise ActionError where a wrapper around a batch, or one environment of it, executes other actions than given."""
+    while isinstance(env, gym.Wrapper | VectorWrapper):
         if _acts_otherwise(env):
             raise _hidden(env, wrapper)
         env = env.env
 
 
-def _acts_otherwise(layer: gym.Env[Any, Any]) -> bool:
-    changes = isinstance(layer, gym.ActionWrapper | MaxAndSkipObservation)  # the latter repeats the action
+def _acts_otherwise(layer: _AnyEnv) -> bool:
+    # MaxAndSkipObservation repeats the action.
+    changes = isinstance(layer, gym.ActionWrapper | MaxAndSkipObservation | VectorActionWrapper)
     return changes or type(layer).__module__ == _STATEFUL
 
 
-def _hidden(layer: gym.Env[Any, Any], wrapper: str) -> ActionError:
+def _hidden(layer: _AnyEnv, wrapper: str) -> ActionError:
     name = type(layer).__name__
     return ActionError(
         f"{wrapper} must know the action that is executed, which {name} beneath it hides: "

@@ -84,6 +84,7 @@ class VectorLatentObservation(_Base):
             )
         require_frames(envs.single_observation_space, name)
         self._reader = action_reader(envs.single_action_space, name)
+        require_plain_actions(envs, name)
         for env in getattr(envs.unwrapped, "envs", ()):
             require_plain_actions(env, name)
         self._view = LatentView(world_model, envs.num_envs, obs_type, latent, precision)

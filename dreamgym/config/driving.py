@@ -31,7 +31,8 @@ class EvaluateConfig:
     """Draw with the exact fast drawing; Gymnasium's own with --no-exact-drawing."""
     workers: int = 2
     out: Path | None = None
-    """JSON file for the report; evaluation-CONTROLLER.json when not given, unless that holds another driver's."""
+    """JSON file for the report. When not given: evaluation-CONTROLLER.json, or where that is of another driver, world
+    model or settings, the first such name with a number that is free."""
     trust_pickle: bool = False
     """Unpickle an SB3 archive, which runs code of its author's choosing."""
 

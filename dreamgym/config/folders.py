@@ -70,7 +70,7 @@ def claim_folder(folder: Path, config: Any, *, may_differ: tuple[str, ...] = ())
 
     Writes ``config.json``, with paths relative to the folder, so that a run may be moved or gone on with from
     elsewhere. A run that began before there was a setting has its default. A folder that holds other things, or a run
-    with another configuration, is left alone, unless that run was refused before it made anything.
+    with another configuration, is left alone, unless there is nothing of it but ``config.json``.
 
     Args:
         folder: the output folder.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import sys
 import time
@@ -27,8 +28,9 @@ from dreamgym.world_model import WorldModel, locate
 __all__ = ["columns", "format_table", "provenance", "run"]
 
 _KIND: Final = "dreamgym evaluate"
-_UNJUDGED: Final = ("controller", "world_model", "trust_pickle", "out", "workers")
-"""Settings that a report may differ in from one that takes its place: the files are told by their hashes."""
+_UNJUDGED: Final = ("controller", "world_model", "temperature", "trust_pickle", "out", "workers")
+"""Settings that a report may differ in from one that takes its place: the files are told by their hashes, and what the
+temperature came to stands beside them."""
 
 
 def run(config: EvaluateConfig) -> None:
@@ -36,24 +38,23 @@ def run(config: EvaluateConfig) -> None:
 
     Raises:
         ConfigError: a number of episodes or a seed out of range.
-        OutputFolderError: the report's file holds something other than such a report, or, where ``out`` is not given,
-            that of another driver, world model or settings.
+        OutputFolderError: the report's file holds something other than such a report.
         UntrustedPickleError: an SB3 archive without ``trust_pickle``.
         BundleError: a missing or damaged world model or controller.
         WorkerError: a driving process died or stopped answering.
     """
     seeds = _seeds(config)
-    out = config.out or Path(f"evaluation-{config.controller.stem if config.controller else 'controller'}.json")
-    _require_report(out)
+    if config.out is not None:
+        _require_report(config.out)
     world = WorldModel.load(config.world_model)
     policy = load_policy(config.controller, world, trust_pickle=config.trust_pickle)
+    temperature = config.temperature if config.temperature is not None else world.temperature
     subject = {
         **provenance(config, locate(config.world_model), world),
         "controller_sha256": _sha256(config.controller) if config.controller else None,
+        "temperature": temperature,
     }
-    if config.out is None:
-        _require_same(out, subject)
-    temperature = config.temperature if config.temperature is not None else world.temperature
+    out = config.out or _unnamed_file(config, subject)
     started = time.monotonic()
     scores: dict[str, list[EpisodeScore]] = {}
     # The dream first: it takes seconds, and a policy that does not fit fails there.
@@ -72,7 +73,6 @@ def run(config: EvaluateConfig) -> None:
     report = {
         "kind": _KIND,
         **subject,
-        "temperature": temperature,
         "seconds": round(time.monotonic() - started, 1),
         **{world_name: summarize(drives) for world_name, drives in scores.items()},
         "episodes": {name: [dataclasses.asdict(drive) for drive in drives] for name, drives in scores.items()},
@@ -114,17 +114,21 @@ def _require_report(path: Path) -> None:
         raise OutputFolderError(f"{path} holds something other than a report of {_KIND}; choose another with --out")
 
 
-def _require_same(path: Path, subject: dict[str, Any]) -> None:
-    """Refuse to write over a report of something else in a file that nobody named."""
+def _unnamed_file(config: EvaluateConfig, subject: dict[str, Any]) -> Path:
+    """The file of a report for which none was named: the first that does not hold one of something else."""
 
     def judged(report: dict[str, Any]) -> tuple[Any, ...]:
         settings = {name: value for name, value in report.get("config", {}).items() if name not in _UNJUDGED}
-        return report.get("controller_sha256"), report.get("world_model", {}).get("sha256"), settings
+        files = report.get("controller_sha256"), report.get("world_model", {}).get("sha256")
+        return files, report.get("temperature"), settings
 
-    if path.exists() and judged(json.loads(path.read_text(encoding="utf-8"))) != judged(subject):
-        raise OutputFolderError(
-            f"{path} is the report of another driver, world model or settings; name a file with --out"
-        )
+    stem = f"evaluation-{config.controller.stem if config.controller else 'controller'}"
+    for number in itertools.count(1):
+        path = Path(f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
+        _require_report(path)
+        if not path.exists() or judged(json.loads(path.read_text(encoding="utf-8"))) == judged(subject):
+            return path
+    raise AssertionError("numbers do not end")
 
 
 def provenance(config: Any, folder: Path, world: WorldModel) -> dict[str, Any]:
