@@ -247,11 +247,11 @@ def _fit_factors(model: Trainee, sampler: SequenceSampler, config: MemoryConfig,
         scores = normal_scores(mixture.float(), batch.next_z)
         loss = factor_loss(scores, model.memory.loadings(h), model.own_head(h))
         loss = (loss * batch.mask).sum() / batch.mask.sum()
+        require_finite(loss, config.steps + step + 1, "M's common factors")
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(heads, _CLIP)
         optimizer.step()
-    require_finite(loss, config.steps + config.factor_steps, "M's common factors")
 
 
 def with_input_noise(batch: SequenceBatch, most: float, rng: np.random.Generator) -> SequenceBatch:
