@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from dreamgym.config import MemoryConfig, PipelineConfig, claim_folder, write_json
+from dreamgym.config import MemoryConfig, PipelineConfig, claim_folder, to_json, write_json
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.pipeline import command, train_all
 from dreamgym.pipeline.rounds import Round
@@ -29,8 +29,14 @@ SMALL = {
     "rollouts": 1,
     "hard_rollouts": 0,  # so few frames hold no hard moments
     "validate_every": 1,
+    "dreamed_ends": False,  # nor a drive that leaves the playfield
 }
 
+
+RUNS: dict[str, dict[str, Any]] = {
+    "unbroken": {"temperature": 1.5, "factor_gain": 0.0, "missed_cost": 0.0, "dreamed_ends": False},
+}
+"""What the runs of docs/results.md were told that is not the default."""
 
 LEFT_OF_A_ROUND = ("config.json", "round-0.json", "evolve-0/controller.safetensors")
 """What a finished round is, the rest of which can be made again."""
@@ -100,14 +106,28 @@ def test_a_folder_is_the_same_run_s_wherever_it_is_named_from(tmp_path: Path, mo
 
 
 def test_a_run_goes_on_that_began_before_there_was_a_setting(tmp_path: Path) -> None:
-    recorded = Path(__file__).parents[1] / "docs" / "rounds" / "unbroken" / "config.json"
-    assert "missed_cost" not in recorded.read_text()
-    shutil.copy(recorded, tmp_path / "config.json")
+    run = PipelineConfig(out=tmp_path, effort=0.2)
+    recorded = to_json(run, tmp_path)
+    del recorded["line_share"]
+    write_json(tmp_path / "config.json", {"stage": "PipelineConfig", **recorded})
     (tmp_path / "round-0.json").touch()
-    run = PipelineConfig(out=tmp_path, rounds=5, fast=True, workers=1)
+    with pytest.raises(OutputFolderError, match=r"line_share: 1\.0 there, 0\.5 now"):
+        claim_folder(tmp_path, replace(run, line_share=0.5), may_differ=command.ADMISSIBLE_CHANGES)
     claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
-    with pytest.raises(OutputFolderError, match=r"missed_cost: 0\.0 there, 30\.0 now"):
-        claim_folder(tmp_path, replace(run, missed_cost=30.0), may_differ=command.ADMISSIBLE_CHANGES)
+
+
+@pytest.mark.parametrize("name", ["unbroken"])
+def test_runs_of_the_results_page_can_be_gone_on_with(tmp_path: Path, name: str) -> None:
+    shutil.copy(Path(__file__).parents[1] / "docs" / "rounds" / name / "config.json", tmp_path)
+    (tmp_path / "round-0.json").touch()
+    run = PipelineConfig(out=tmp_path, fast=True, workers=1, **RUNS[name])
+    claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
+
+
+def test_dreamed_ends_without_a_drive_that_leaves_are_refused_before_m_trains(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leave the playfield"):
+        train_all(small(tmp_path, dreamed_ends=True, rounds=1))
+    assert not (tmp_path / "memory-0").exists()
 
 
 def test_a_run_again_with_fewer_rounds_keeps_the_best_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,15 +53,15 @@ class PipelineConfig:
     """Evolve each round's controller from zero instead of from the round before."""
     line_share: float = 1.0
     """Share of the rollouts that begin at the starting line."""
-    temperature: float = 1.5
+    temperature: float = 1.0
     """Temperature to evolve at."""
-    factor_gain: float = 0.0
+    factor_gain: float = 3.0
     """Strength of what latents are drawn together with; 0 draws each alone, as the paper does. With 3 a dream's roads
     bend as real ones do, at temperature 1."""
-    dreamed_ends: bool = False
+    dreamed_ends: bool = True
     """Fit M's termination head to its own dreams as well, so that a car that drives on over the grass comes to the end
     of the world without an edge in view; see :func:`dreamgym.memory.ends.fit_ends`."""
-    missed_cost: float = 0.0
+    missed_cost: float = 30.0
     """Points taken off a rollout that leaves tiles behind untouched; see ``dreamgym evolve``."""
     stop_at: float = float("inf")
     """Stop after a round whose controller reaches this mean on the validation tracks."""

@@ -23,7 +23,7 @@ from dreamgym.memory.dreaming import dream_step
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, State
 from dreamgym.vision.encode import LatentEpisode
 
-__all__ = ["fit_ends", "held_from"]
+__all__ = ["fit_ends", "held_from", "require_exits"]
 
 LEAST_HELD: Final = 50
 """Frames that a drive must go on for, once its actions are held, to be dreamed."""
@@ -85,12 +85,7 @@ def fit_ends(
     Raises:
         ConfigError: no drive with held actions leaves the playfield, so that nothing is known of dreams' ends.
     """
-    leaving = [episode for episode in episodes if episode.left_world and _is_held(episode)]
-    if not leaving:
-        raise ConfigError(
-            "latents: expected drives that leave the playfield with held actions, to fit the ends of dreams to; found "
-            "none. Collect some (--mix.leaving-follower 1)"
-        )
+    require_exits(episodes)
     rng, generator = np.random.default_rng([seed, 13]), torch.Generator().manual_seed(seed)
     order = np.argsort([len(episode) for episode in episodes], kind="stable")
     followed: list[_Moments] = []
@@ -105,6 +100,16 @@ def fit_ends(
     weight, bias = _logistic_regression(parts, head.weight[0], head.bias)
     head.weight.copy_(weight)
     head.bias.copy_(bias)
+
+
+def require_exits(episodes: Sequence[LatentEpisode]) -> None:
+    """Raise :class:`~dreamgym.errors.ConfigError` where :func:`fit_ends` would."""
+    if not any(episode.left_world and _is_held(episode) for episode in episodes):
+        raise ConfigError(
+            "latents: expected drives that leave the playfield with held actions, to fit the ends of dreams to; found "
+            "none. Record some (dreamgym collect --mix.leaving-follower 1; for train all, more --aimless-frames), or "
+            "do without dreamed ends"
+        )
 
 
 def _is_held(episode: LatentEpisode) -> bool:

@@ -11,12 +11,13 @@ from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
 from dreamgym.dream_trials import DreamTrials
 from dreamgym.evaluate.real import look
+from dreamgym.memory.ends import require_exits
 from dreamgym.memory.train import train_memory
 from dreamgym.pipeline.rounds import AIMLESS, SCRIPTED, Round
 from dreamgym.real.collect import collect, plan
 from dreamgym.recording import controller_drivers
 from dreamgym.training import choose_device
-from dreamgym.vision.encode import encode_episodes
+from dreamgym.vision.encode import encode_episodes, read_latents
 from dreamgym.vision.train import train_vision
 
 __all__ = ["check", "evolve_controller", "learn_worlds"]
@@ -55,6 +56,8 @@ def _learn_world(config: PipelineConfig, this: Round) -> None:
     for name in this.recordings:
         _record(config, this, name)
     if not this.memory.exists():
+        if config.dreamed_ends:
+            require_exits(read_latents(*this.latents))  # now, not when M is trained
         train_memory(memory_config(config, this))
     if not this.world.exists():
         assemble(
