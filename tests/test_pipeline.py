@@ -35,6 +35,7 @@ SMALL = {
 
 RUNS: dict[str, dict[str, Any]] = {
     "unbroken": {"temperature": 1.5, "factor_gain": 0.0, "missed_cost": 0.0, "dreamed_ends": False},
+    "unbroken-2": {},
 }
 """What the runs of docs/results.md were told that is not the default."""
 
@@ -116,7 +117,7 @@ def test_a_run_goes_on_that_began_before_there_was_a_setting(tmp_path: Path) -> 
     claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
 
 
-@pytest.mark.parametrize("name", ["unbroken"])
+@pytest.mark.parametrize("name", RUNS)
 def test_runs_of_the_results_page_can_be_gone_on_with(tmp_path: Path, name: str) -> None:
     shutil.copy(Path(__file__).parents[1] / "docs" / "rounds" / name / "config.json", tmp_path)
     (tmp_path / "round-0.json").touch()
