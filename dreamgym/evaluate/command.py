@@ -122,13 +122,13 @@ def _unnamed_file(config: EvaluateConfig, subject: dict[str, Any]) -> Path:
         files = report.get("controller_sha256"), report.get("world_model", {}).get("sha256")
         return files, report.get("temperature"), settings
 
-    stem = f"evaluation-{config.controller.stem if config.controller else 'controller'}"
-    for number in itertools.count(1):
-        path = Path(f"{stem}.json" if number == 1 else f"{stem}-{number}.json")
+    def is_free(path: Path) -> bool:
         _require_report(path)
-        if not path.exists() or judged(json.loads(path.read_text(encoding="utf-8"))) == judged(subject):
-            return path
-    raise AssertionError("numbers do not end")
+        return not path.exists() or judged(json.loads(path.read_text(encoding="utf-8"))) == judged(subject)
+
+    stem = f"evaluation-{config.controller.stem if config.controller else 'controller'}"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if is_free(path := Path(f"{name}.json")))
 
 
 def provenance(config: Any, folder: Path, world: WorldModel) -> dict[str, Any]:
