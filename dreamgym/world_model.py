@@ -26,12 +26,13 @@ from dreamgym.vision.vae import VAE
 if TYPE_CHECKING:
     from dreamgym.control.linear import LinearController
 
-__all__ = ["LATENT_LIMIT", "MODELS_VARIABLE", "StartBank", "WorldModel", "locate"]
+__all__ = ["LATENT_LIMIT", "MODELS_VARIABLE", "PACKAGED", "StartBank", "WorldModel", "locate"]
 
 MODELS_VARIABLE: Final = "DREAMGYM_MODELS"
 """Environment variable with the folder of the bundle to use where none is given."""
 
-_PACKAGED: Final = Path(__file__).parent / "assets" / "car_racing"
+PACKAGED: Final = Path(__file__).parent / "assets" / "car_racing"
+"""The folder of the package's own bundle."""
 _SIZES: Final = ("latent_size", "action_size", "hidden_size", "mixtures", "factors")
 
 
@@ -72,7 +73,7 @@ def locate(path: str | Path | None = None) -> Path:
     elif given:
         folder, source = Path(given), f"the environment variable {MODELS_VARIABLE}"
     else:
-        folder, source = _PACKAGED, "the package"
+        folder, source = PACKAGED, "the package"
     # A save that was killed between its two renames leaves the old bundle under the second name.
     previous = folder.absolute().with_name(f".{folder.absolute().name}.previous")
     for candidate in (folder, previous):
@@ -80,7 +81,7 @@ def locate(path: str | Path | None = None) -> Path:
             return candidate
     raise BundleNotFoundError(
         f"expected a world model (a folder with card.json) at {folder}, named by {source}; found none. Looked in: "
-        f"argument {path}, {MODELS_VARIABLE}={given}, package {_PACKAGED}. Pass world_model=FOLDER, set "
+        f"argument {path}, {MODELS_VARIABLE}={given}, package {PACKAGED}. Pass world_model=FOLDER, set "
         f"{MODELS_VARIABLE}, or make one with `dreamgym train all`"
     )
 

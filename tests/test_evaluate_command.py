@@ -13,8 +13,9 @@ import pytest
 from dreamgym.config import EvaluateConfig
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.evaluate import command, evaluate_real, run
+from dreamgym.evaluate.command import provenance
 from dreamgym.seeds import TEST_SEEDS
-from dreamgym.world_model import WorldModel
+from dreamgym.world_model import PACKAGED, WorldModel
 
 
 @pytest.fixture
@@ -111,3 +112,10 @@ def test_the_command_keeps_what_is_not_its_own(toy_bundle: Path, tmp_path: Path,
 def test_the_command_refuses_numbers_out_of_range(toy_bundle: Path, tmp_path: Path, wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=r"expected|episodes"):
         run(EvaluateConfig(world_model=toy_bundle, out=tmp_path / "report.json", **wrong))
+
+
+def test_a_report_names_no_folder_of_this_machine_for_the_package_s_own_bundle(
+    toy_bundle: Path, toy_world_model: WorldModel
+) -> None:
+    for folder, named in ((PACKAGED, "the package"), (toy_bundle, str(toy_bundle))):
+        assert provenance(EvaluateConfig(), folder, toy_world_model)["world_model"]["folder"] == named

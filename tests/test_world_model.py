@@ -58,7 +58,7 @@ def test_locate_prefers_argument_then_variable_then_package(
     toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = [shutil.copytree(toy_bundle, tmp_path / name) for name in ("variable", "package")]
-    monkeypatch.setattr(world_model, "_PACKAGED", others[1])
+    monkeypatch.setattr(world_model, "PACKAGED", others[1])
     monkeypatch.delenv(MODELS_VARIABLE, raising=False)
     assert locate() == others[1]
     monkeypatch.setenv(MODELS_VARIABLE, str(others[0]))

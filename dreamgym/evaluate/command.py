@@ -23,7 +23,7 @@ from dreamgym.evaluate.real import evaluate_real
 from dreamgym.evaluate.scores import EpisodeScore, summarize
 from dreamgym.real.world import recorded_versions
 from dreamgym.seeds import TEST_SEEDS
-from dreamgym.world_model import WorldModel, locate
+from dreamgym.world_model import PACKAGED, WorldModel, locate
 
 __all__ = ["columns", "format_table", "provenance", "run"]
 
@@ -132,12 +132,18 @@ def _unnamed_file(config: EvaluateConfig, subject: dict[str, Any]) -> Path:
 
 
 def provenance(config: Any, folder: Path, world: WorldModel) -> dict[str, Any]:
-    """What a result came from: command, configuration, versions, the bundle and its files' hashes."""
+    """What a result came from: command, configuration, versions, the bundle and its files' hashes.
+
+    The package's own bundle is called that: where somebody has it says nothing to others.
+    """
     return {
         "command": " ".join(["dreamgym", *sys.argv[1:]]),
         "config": to_json(config),
         "versions": {"dreamgym": __version__, "torch": torch.__version__, **recorded_versions()},
-        "world_model": {"folder": str(folder), "sha256": world.card.get("sha256")},
+        "world_model": {
+            "folder": "the package" if folder == PACKAGED else str(folder),
+            "sha256": world.card.get("sha256"),
+        },
     }
 
 
