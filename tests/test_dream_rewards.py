@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from dream_cores import started
 from torch import Tensor
 
 from dreamgym.dream.core import DreamCore
+from dreamgym.dream.fast import FastStepper
 from dreamgym.errors import ConfigError, ObservationError
 from dreamgym.world_model import WorldModel
 
@@ -41,6 +43,23 @@ def test_progress_pays_its_share_of_a_lap_less_the_frame(toy_world_model: WorldM
     assert core.progress.tolist() == pytest.approx([0.5 / 40] * 2)
     standing = started(with_heads(toy_world_model, progress=0.0, termination=0.0), 2)
     assert standing.step(idle(2)).reward.tolist() == pytest.approx([-0.1] * 2)
+
+
+@pytest.mark.parametrize("way", ["default", "compiled", "single"])
+@pytest.mark.parametrize(("expected", "paid"), [(0.0199, 0.0), (0.0201, 0.0201)])
+def test_what_is_hardly_expected_pays_nothing(
+    toy_world_model: WorldModel, way: str, expected: float, paid: float
+) -> None:
+    model = with_heads(toy_world_model, progress=expected, termination=0.0)
+    core = started(model, 1, fast=way == "compiled")
+    if way == "single":
+        rewards = [FastStepper(core).step(np.zeros(3, np.float32)).reward for _ in range(3)]
+    else:
+        rewards = [float(core.step(idle(1)).reward) for _ in range(3)]
+    assert rewards == pytest.approx([1000 * paid / 40 - 0.1] * 3, abs=1e-3)
+    assert float(core.progress) == pytest.approx(3 * paid / 40, abs=1e-7)
+    assert float(core.last_prediction.progress) == pytest.approx(expected)  # M still says what it expects
+    assert float(core.last_prediction.paid) == pytest.approx(paid)
 
 
 def test_a_lap_pays_a_thousand_once_and_ends(toy_world_model: WorldModel) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from dreamgym.dream.kernel import StepKernel, Workspace
 from dreamgym.dream.loops import cell, draw
 from dreamgym.dream.tiles import Batch, Side, Tile
+from dreamgym.memory.mdn_rnn import PROGRESS_FLOOR
 
 __all__ = ["CompiledTile"]
 
@@ -59,7 +60,7 @@ class CompiledTile(Tile):
         kernel, world = batch.kernel, batch.world
         first, second = batch.sides
         self._arrays = (_arrays(kernel, first, second, part), _arrays(kernel, second, first, part))
-        payment = batch.lap_units, world.lap_reward, world.frame_cost, world.leaving_reward
+        payment = PROGRESS_FLOOR, batch.lap_units, world.lap_reward, world.frame_cost, world.leaving_reward
         self._payment = tuple(map(np.float32, payment))
         self._sizes = kernel.mixtures, kernel.factors, kernel.latent_size
         self._given = batch.keys[part].numpy(), batch.elapsed[part].numpy(), batch.temperature[part].numpy()

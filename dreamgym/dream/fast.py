@@ -20,6 +20,7 @@ from dreamgym.dream.core import DreamCore
 from dreamgym.dream.kernel import StepKernel, gate_weight, head_weight
 from dreamgym.dream.tiles import Side
 from dreamgym.errors import ConfigError
+from dreamgym.memory.mdn_rnn import PROGRESS_FLOOR
 from dreamgym.memory.mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
 from dreamgym.world_model import LATENT_LIMIT
 
@@ -154,7 +155,8 @@ class FastStepper:
         self._draw(uniform, normal, then.z)
         units, logit = self._ends.tolist()
         before = now.progress.item()
-        after = min(before + _softplus(units) / self._lap_units, 1.0)
+        gained = _softplus(units)
+        after = before if gained <= PROGRESS_FLOOR else min(before + gained / self._lap_units, 1.0)
         core.mark_diverged(None if math.isfinite(after + logit) and self._cut(then.z) else torch.tensor([True]))
         then.progress[0] = after
         self._elapsed[0] += 1

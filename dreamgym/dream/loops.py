@@ -93,7 +93,8 @@ def draw(
         elapsed: int64 (B,).
         temperature: float32 (B,).
         progress: float32 (B,).
-        payment: units of a lap, its reward, a frame's cost and what leaving pays, float32 each.
+        payment: the floor under a step's units, units of a lap, its reward, a frame's cost and what leaving pays,
+            float32 each.
         sizes: K, F and Z.
         next_rows: of the other side, float32 (B, row_size); z is written.
         next_progress: float32 (B,); written.
@@ -106,7 +107,7 @@ def draw(
     Returns:
         How many latents were cut and how many rows are not finite, in all.
     """
-    lap_units, lap_reward, frame_cost, leaving_reward = payment
+    floor, lap_units, lap_reward, frame_cost, leaving_reward = payment
     k_size, f_size, z_size = sizes
     noise_size = 2 * z_size + f_size + 1
     uniforms = np.empty(noise_size, np.float32)
@@ -167,6 +168,7 @@ def draw(
 
         units, end_logit = number(heads[-2]), number(heads[-1])
         gained = log(ONE + exp(-abs(units))) + max(units, np.float32(0.0))  # softplus
+        gained = np.float32(0.0) if gained <= floor else gained
         after = min(progress[row] + gained / lap_units, ONE)
         next_progress[row] = after
         last = uniforms[noise_size - 1]

@@ -7,8 +7,10 @@ from typing import ClassVar, Final, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from dreamgym.dream.kernel import StepKernel, Workspace, softplus
+from dreamgym.memory.mdn_rnn import PROGRESS_FLOOR
 from dreamgym.real.world import World
 from dreamgym.world_model import LATENT_LIMIT
 
@@ -120,7 +122,8 @@ class Tile:
     def _pay(self, views: _Views, space: Workspace, end: Tensor) -> None:
         """Progress, rewards and ends."""
         world, after = self._world, views.next_progress
-        torch.add(views.progress, softplus(space.units).div_(self._lap_units), out=after).clamp_max_(1.0)
+        units = threshold(softplus(space.units), PROGRESS_FLOOR, 0.0, inplace=True)
+        torch.add(views.progress, units.div_(self._lap_units), out=after).clamp_max_(1.0)
         torch.sub(after, views.progress, out=self._reward).mul_(world.lap_reward).add_(world.frame_cost)
         left = torch.gt(space.end_logit, end, out=self._left)
         self._reward.masked_fill_(left, world.leaving_reward)

@@ -69,7 +69,7 @@ def dream_on(world: WorldModel, windows: Windows, temperature: float, seed: int)
     for action in windows.action[:, BURN_IN:].unbind(1):
         z, state, prediction = dream_step(memory, z, action, state, temperature, generator)
         latents.append(z)
-        progress.append(prediction.progress)
+        progress.append(prediction.paid)
     return torch.stack(latents, dim=1), torch.stack(progress, dim=1)
 
 

@@ -8,10 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["LATENT_LIMIT", "MDNRNN", "Prediction", "State"]
+__all__ = ["LATENT_LIMIT", "MDNRNN", "PROGRESS_FLOOR", "Prediction", "State"]
 
 LATENT_LIMIT: Final = 10.0
 """Latents are cut to this on both sides, in the dream and in reality, so that observation bounds hold for ever."""
+
+PROGRESS_FLOOR: Final = 0.02
+"""Steps of which M expects no more units of progress than this pay nothing in the dream. M hedges, and over a thousand
+steps hedges add up to road that a car which gets nowhere never sees (docs/results.md, "A floor under M's hedges")."""
 
 
 class State(NamedTuple):
@@ -33,6 +37,11 @@ class Prediction(NamedTuple):
     loadings: Tensor
     """How far each of F common factors moves each latent, in sigmas of its mixture, (..., F, Z); see
     :func:`dreamgym.memory.mixture.common_noise`."""
+
+    @property
+    def paid(self) -> Tensor:
+        """What the dream pays for of ``progress``, (...): nothing up to :data:`PROGRESS_FLOOR`."""
+        return F.threshold(self.progress, PROGRESS_FLOOR, 0.0)
 
 
 class MDNRNN(nn.Module):
