@@ -13,8 +13,10 @@ import torch
 
 from dreamgym.config import FidelityConfig
 from dreamgym.errors import BundleNotFoundError, ConfigError, InstallationError, OutputFolderError, TemperatureError
+from dreamgym.evaluate import evaluate_dream
 from dreamgym.fidelity import bad_policies, measure, returns, run
 from dreamgym.fidelity.drives import StraightOn, encode, record_drives
+from dreamgym.seeds import FIDELITY_SEEDS
 from dreamgym.world_model import WorldModel
 
 
@@ -32,7 +34,7 @@ def test_drives_are_recorded_once_and_encoded(toy_world_model: WorldModel, tmp_p
     assert seen.left_world.tolist() == [0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("change", [{"temperatures": (0.7, 0.0)}, {"seed": -1}, {"episodes": 1}])
+@pytest.mark.parametrize("change", [{"temperatures": (0.7, 0.0)}, {"seed": -1}, {"dream_episodes": 1}])
 def test_what_cannot_be_measured_is_refused_before_a_drive(
     toy_bundle: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
@@ -50,16 +52,29 @@ def test_the_whole_is_measured_and_written(
     policies = {"controller": world.controller, "still": bad_policies()["still"]}
     out = tmp_path / "fidelity"
     config = FidelityConfig(
-        out=out, world_model=toy_bundle, episodes=2, dream_episodes=3, temperatures=(0.7, 1.0), workers=1
+        out=out,
+        world_model=toy_bundle,
+        episodes=2,
+        dream_episodes=3,
+        bad_episodes=4,
+        bad_dream_episodes=5,
+        temperatures=(0.7, 1.0),
+        workers=1,
     )
     report = measure(config, world, policies, bad=["still"], max_episode_steps=36, horizon=5)
     assert [entry["temperature"] for entry in report["agreement"]] == [1.0, 0.7]
-    assert report["bad_policies"][0]["policy"] == "still"
+    assert [entry["policy"] for entry in report["bad_policies"]] == ["still"]
     assert report["open_loop"]["windows"] == 2
     assert json.loads((out / "report.json").read_text(encoding="utf-8")) == json.loads(json.dumps(report))
     page = (out / "report.md").read_text(encoding="utf-8")
     assert f"{report['agreement'][0]['spearman']:.3f}" in page
     assert "| still |" in page
+    assert "On 4 real tracks and in 5 dreams each" in page
+    idle = evaluate_dream(policies["still"], range(5), world_model=world, max_episode_steps=36)
+    (entry,) = report["bad_policies"]
+    assert entry["dream"] == pytest.approx(np.mean([score.score for score in idle]))
+    driven = [json.loads(line)["seed"] for line in (out / "real.jsonl").read_text().splitlines()]
+    assert driven == [*FIDELITY_SEEDS[:2], *FIDELITY_SEEDS[:2], *FIDELITY_SEEDS[2:4]]  # only still drives the last two
     for name in ("returns.png", "open_loop.png", "calibration.png"):
         assert f"({name})" in page
         assert (out / name).read_bytes().startswith(b"\x89PNG")
@@ -75,7 +90,7 @@ def test_what_cannot_be_measured_is_refused(toy_bundle: Path, tmp_path: Path, mo
     world.save(tmp_path / "bare")
     with pytest.raises(BundleNotFoundError, match="controller"):
         run(FidelityConfig(out=tmp_path / "out", world_model=tmp_path / "bare"))
-    for wrong in ({"episodes": 1}, {"episodes": 51}, {"dream_episodes": 1}):
+    for wrong in ({"episodes": 1}, {"episodes": 51}, {"bad_episodes": 1}, {"bad_dream_episodes": 1}):
         with pytest.raises(ConfigError, match="expected"):
             run(FidelityConfig(out=tmp_path / "out", world_model=toy_bundle, **wrong))
     (tmp_path / "full").mkdir()

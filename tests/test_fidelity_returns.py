@@ -44,7 +44,7 @@ def test_a_bad_policy_may_earn_two_standard_errors_more() -> None:
     # Standard errors of (0, 2) and (x - 1, x + 1) are 1 each: sqrt(2) together.
     real = {"idle": scores(0, 2)}
     for dreamed, passes in ((1 + 2.8, True), (1 + 2.9, False), (-50, True)):
-        (entry,) = overpaid(real, {"idle": scores(dreamed - 1, dreamed + 1)}, ["idle"])
+        (entry,) = overpaid(real, {"idle": scores(dreamed - 1, dreamed + 1)})
         assert entry["standard_error"] == pytest.approx(2**0.5)
         assert entry["passes"] is passes
 

@@ -48,6 +48,10 @@ class FidelityConfig:
     """Real tracks a policy drives."""
     dream_episodes: int = 64
     """Dreams a policy drives, at each temperature."""
+    bad_episodes: int = 32
+    """Real tracks of a policy that must earn nothing: what a dream pays it too much may be a point or two."""
+    bad_dream_episodes: int = 1024
+    """Its dreams, at the default temperature."""
     temperatures: tuple[float, ...] = (0.7, 1.0, 1.3)
     workers: int = 2
     seed: int = 0

@@ -93,6 +93,13 @@ def measure(
         value: dream_returns(policies, seeds, world, value, max_episode_steps=steps)
         for value in dict.fromkeys([default, *config.temperatures])
     }
+    idle = {name: policies[name] for name in bad}
+    tracks, idle_seeds = (
+        FIDELITY_SEEDS[: config.bad_episodes],
+        range(config.seed, config.seed + config.bad_dream_episodes),
+    )
+    idle_real = real_returns(idle, tracks, world, log, workers=config.workers, max_episode_steps=steps)
+    idle_dreams = dream_returns(idle, idle_seeds, world, default, max_episode_steps=steps)
     folder = locate(config.world_model)
     tracks = FIDELITY_SEEDS[DRIVES_FROM : DRIVES_FROM + max(1, config.episodes // 2)]
     drives = record_drives(config.out / "drives", held_out_drivers(folder), tracks, length=steps)
@@ -102,7 +109,8 @@ def measure(
     report = {
         **provenance(config, folder, world),
         "temperature": default,
-        **_returns(real, dreams, default, bad),
+        **_returns(real, dreams),
+        "bad_policies": overpaid(idle_real, idle_dreams),
         "race": race(policies, *scores, seeds, world, default, max_episode_steps=steps),
         **_predictions(world, drives, horizon, config.seed),
         "seconds": round(time.monotonic() - started, 1),
@@ -111,10 +119,9 @@ def measure(
     return report
 
 
-def _returns(real: Scores, dreams: Mapping[float, Scores], default: float, bad: Sequence[str]) -> dict[str, Any]:
+def _returns(real: Scores, dreams: Mapping[float, Scores]) -> dict[str, Any]:
     return {
         "agreement": [{"temperature": value, **agreement(real, dream)} for value, dream in dreams.items()],
-        "bad_policies": overpaid(real, dreams[default], bad),
         "policies": [
             {
                 "policy": name,
@@ -134,10 +141,12 @@ def _predictions(world: WorldModel, drives: Sequence[Episode], horizon: int, see
 
 
 def _check(config: FidelityConfig) -> None:
-    if not 2 <= config.episodes <= DRIVES_FROM:
-        raise ConfigError(f"episodes: expected 2 to {DRIVES_FROM}, got {config.episodes}")
-    if config.dream_episodes < 2:
-        raise ConfigError(f"dream_episodes: expected 2 or more, got {config.dream_episodes}")
+    for name in ("episodes", "bad_episodes"):
+        if not 2 <= (value := getattr(config, name)) <= DRIVES_FROM:
+            raise ConfigError(f"{name}: expected 2 to {DRIVES_FROM}, got {value}")
+    for name in ("dream_episodes", "bad_dream_episodes"):
+        if (value := getattr(config, name)) < 2:
+            raise ConfigError(f"{name}: expected 2 or more, got {value}")
     if config.seed < 0:
         raise ConfigError(f"seed: expected 0 or more, got {config.seed}")
     for temperature in config.temperatures:

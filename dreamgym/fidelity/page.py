@@ -32,7 +32,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         _returns(report),
         "![dream return against real return](returns.png)",
         "## Policies that must earn nothing",
-        "In the dream at most the real mean plus two standard errors (of the difference of the means).",
+        _bad_bound(config),
         _bad(report),
         "## Nothing faster than a car",
         _race(report["race"]),
@@ -57,6 +57,13 @@ def _returns(report: Mapping[str, Any]) -> str:
     counts = f"{first['policies']} policies, {first['policies_above_500']} of them above 500 in reality."
     header = ("temperature", "Spearman's ρ", "Pearson's r", "mean dream − real", "mean absolute difference")
     return f"{counts}\n\n{table(header, rows)}"
+
+
+def _bad_bound(config: Mapping[str, Any]) -> str:
+    return (
+        f"On {config['bad_episodes']} real tracks and in {config['bad_dream_episodes']} dreams each. "
+        "In the dream at most the real mean plus two standard errors (of the difference of the means)."
+    )
 
 
 def _bad(report: Mapping[str, Any]) -> str:

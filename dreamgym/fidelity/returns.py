@@ -166,14 +166,14 @@ def agreement(real: Scores, dream: Scores) -> dict[str, float]:
     }
 
 
-def overpaid(real: Scores, dream: Scores, names: Sequence[str]) -> list[dict[str, Any]]:
+def overpaid(real: Scores, dream: Scores) -> list[dict[str, Any]]:
     """Whether policies that reality pays nothing get more in the dream: at most the real mean plus two standard errors.
 
     Returns:
         One entry a policy: name, means, standard error of their difference, and whether it passes.
     """
     table = []
-    for name in names:
+    for name in real:
         ours, theirs = _mean(real[name]), _mean(dream[name])
         error = float(np.sqrt(_variance_of_mean(real[name]) + _variance_of_mean(dream[name])))
         passes = theirs <= ours + 2 * error
