@@ -49,7 +49,8 @@ class DreamCarRacingEnv(gym.Env[NDArray[Any], Any]):
     - `"rgb"`: V's picture of z, `Box(0, 255, (64, 64, 3), uint8)`.
 
     ## Rewards
-    -0.1 every frame, and 1000 times the share of the lap that M says was made in it. The last payment is cut to a full
+    -0.1 every frame, and 1000 times the share of the lap that M says was made in it, but nothing where that is no more
+    than 0.02 of a tile: M hedges, and a car that gets nowhere must not live on it. The last payment is cut to a full
     lap, so no return exceeds what the real track allows. Leaving the playfield pays -100 instead.
 
     ## Starting State
