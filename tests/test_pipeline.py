@@ -34,8 +34,15 @@ SMALL = {
 
 
 RUNS: dict[str, dict[str, Any]] = {
-    "unbroken": {"temperature": 1.5, "factor_gain": 0.0, "missed_cost": 0.0, "dreamed_ends": False},
-    "unbroken-2": {},
+    "unbroken": {
+        "temperature": 1.5,
+        "factor_gain": 0.0,
+        "missed_cost": 0.0,
+        "dreamed_ends": False,
+        "aimless_frames": 100_000,
+        "leaving_share": 0.0,
+    },
+    "unbroken-2": {"aimless_frames": 100_000, "leaving_share": 0.0},
 }
 """What the runs of docs/results.md were told that is not the default."""
 
@@ -68,6 +75,7 @@ def report(run: Path, number: int) -> dict[str, Any]:
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
         ({"factor_gain": -1.0}, "factor_gain"),
+        ({"leaving_share": 1.5}, "leaving_share"),
         ({"vision_steps": 0}, "steps"),
         ({"memory_round_steps": -5}, "steps"),
         ({"latent_noise": -1.0}, "latent_noise"),

@@ -32,8 +32,13 @@ MIRROR_FROM: Final = 30
 :func:`dreamgym.assemble.start_bank`."""
 LINE_SHARE: Final = 0.6
 """Of the drives that are held from their first frame on, the share dreamed from there; the others from anywhere."""
+NEAR_LINE: Final = 50
+"""Frames that drives which are not held are dreamed for, from the line: no road goes another way so soon."""
 KEPT: Final = 0.15
 """Share of the steps without an end that is fitted to; they count for as many more."""
+DECAY: Final = 1e-5
+"""Half of it, times the squared distance from the trained head's weight, is added to the loss: sixty ends explain 256
+numbers all too well. Chosen by the likelihood of drives left out (docs/results.md, "The end of the world")."""
 
 _ROWS = 512  # drives followed at once
 _ITERATIONS = 80  # of L-BFGS; the loss changes in its third digit from half of them on
@@ -71,9 +76,9 @@ def fit_ends(
 ) -> None:
     """Fit the termination head, in place, to real drives and to dreams that take the same actions.
 
-    A drive is dreamed from a random moment after its actions are held to its end, and the dream's steps are asked for
-    what the real ones came to. The rest of M stays as it is, its common factors with the strength that the dream will
-    have them.
+    A drive is dreamed from a random moment after its actions are held to its end, or, where they never are, for its
+    first frames, and the dream's steps are asked for what the real ones came to. The rest of M stays as it is, its
+    common factors with the strength that the dream will have them.
 
     Args:
         memory: M, as dreams will have it.
@@ -116,16 +121,16 @@ def _is_held(episode: LatentEpisode) -> bool:
     return held_from(episode) + LEAST_HELD <= len(episode)
 
 
-def _first_dreamed(episode: LatentEpisode, rng: np.random.Generator) -> int:
-    """The frame that a drive is dreamed from; its length for none."""
+def _dreamed(episode: LatentEpisode, rng: np.random.Generator) -> range:
+    """The frames of a drive that are dreamed; there may be none."""
     at_line, anywhere = rng.random(2)
     if not _is_held(episode):
-        return len(episode)
+        return range(0 if episode.mirrored else min(NEAR_LINE, len(episode)))
     held = held_from(episode)
     if held == 0 and not episode.mirrored and at_line < LINE_SHARE:
-        return 0
+        return range(len(episode))
     first = max(held, MIRROR_FROM) if episode.mirrored else held
-    return first + int(anywhere * (len(episode) - first))
+    return range(first + int(anywhere * (len(episode) - first)), len(episode))
 
 
 def _follow(
@@ -139,19 +144,20 @@ def _follow(
     """Some steps of each drive, as it was and as it is dreamed."""
     lengths = np.array([len(drive) for drive in drives])
     left = np.array([drive.left_world for drive in drives])
-    first = torch.tensor([_first_dreamed(drive, rng) for drive in drives])[:, None]
+    spans = [_dreamed(drive, rng) for drive in drives]
+    first, stop = np.array([span.start for span in spans]), np.array([span.stop for span in spans])
     z, action = _padded(memory, drives, latent_noise, rng)
     real = memory.initial_state(len(drives))
     dream, dreamed_z = real, z[0]
     found: tuple[list[_Moments], list[_Moments]] = ([], [])
     for step, (seen, acted) in enumerate(zip(z, action, strict=True)):
-        begins, dreaming = first == step, (first <= step)[:, 0].numpy()
+        begins = torch.from_numpy(first == step)[:, None]
         dream = State(*(torch.where(begins, now, before) for now, before in zip(real, dream, strict=True)))
         dreamed_z = torch.where(begins, seen, dreamed_z)
         real = memory.step(seen, acted, real)
         dreamed_z, dream, _ = dream_step(memory, dreamed_z, acted, dream, temperature, generator)
-        going_on, ended = step < lengths, left & (step == lengths - 1)
-        for moments, h, there in zip(found, (real.h, dream.h), (going_on, going_on & dreaming), strict=True):
+        ended, dreaming = left & (step == lengths - 1), (first <= step) & (step < stop)
+        for moments, h, there in zip(found, (real.h, dream.h), (step < lengths, dreaming), strict=True):
             kept = there & (ended | (rng.random(len(drives)) < KEPT))
             rows = torch.from_numpy(np.flatnonzero(kept))
             end = torch.from_numpy(ended[kept].astype(np.float32))
@@ -175,13 +181,13 @@ def _padded(
 
 
 def _logistic_regression(parts: Sequence[_Moments], weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight (H,) and bias (1,) that explain the ends; each part counts the same."""
-    weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+    """Weight (H,) and bias (1,) that explain the ends, near those given; each part counts the same."""
+    trained, weight, bias = weight, weight.clone().requires_grad_(), bias.clone().requires_grad_()
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=_ITERATIONS, history_size=20, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        total = torch.zeros(())
+        total = 0.5 * DECAY * (weight - trained).square().sum()
         for h, ended, count in parts:
             errors = F.binary_cross_entropy_with_logits(h @ weight + bias, ended, weight=count, reduction="sum")
             total = total + errors / count.sum()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dreamgym.assemble import assemble
 from dreamgym.config import CollectConfig, EvolveConfig, MemoryConfig, PipelineConfig, VisionConfig
-from dreamgym.config.checks import require_not_negative, require_positive
+from dreamgym.config.checks import require, require_not_negative, require_positive
 from dreamgym.control.evolution import evolve
 from dreamgym.control.linear import LinearController
 from dreamgym.dream_trials import DreamTrials
@@ -31,6 +31,7 @@ def check(config: PipelineConfig) -> None:
     """
     require_positive(config, "rounds")
     require_not_negative(config, "factor_gain")
+    require(0 <= config.leaving_share <= 1, "leaving_share", "0 to 1", config.leaving_share)
     vision_config(config)
     for this in (Round(config.out, 0), Round(config.out, config.rounds - 1)):
         for name in this.recordings:
@@ -89,11 +90,11 @@ def recording_config(config: PipelineConfig, this: Round, name: str) -> CollectC
 
 
 def aimless_config(config: PipelineConfig) -> CollectConfig:
-    """A driver that gives up, in many short episodes: most of what it does is soon seen."""
+    """Drivers that give up or leave, in many short episodes: most of what they do is soon seen."""
     return CollectConfig(
         out=config.out / "episodes" / AIMLESS,
         frames=config.aimless_frames,
-        mix={"aimless_follower": 1.0},
+        mix={"aimless_follower": 1.0 - config.leaving_share, "leaving_follower": config.leaving_share},
         lengths=(150, 150, 300, 500, 1000),
         workers=config.workers,
         seed=config.seed,
