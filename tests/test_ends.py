@@ -80,7 +80,7 @@ def test_dreams_end_where_real_drives_of_the_same_actions_do():
     assert expected_ends(after, STAND) < 0.05
 
 
-def test_drives_that_steer_by_what_is_seen_are_not_dreamed():
+def test_without_a_held_drive_that_leaves_there_is_nothing_to_fit_to():
     rng = np.random.default_rng(0)
     # They stand as well, in between, and leave: if they were dreamed, standing would seem to end dreams.
     restless = [drive(rng.uniform(0.0, 0.01, (80, 3)), True) for _ in range(80)]

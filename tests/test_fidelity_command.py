@@ -14,6 +14,7 @@ import torch
 from dreamgym.config import FidelityConfig
 from dreamgym.errors import BundleNotFoundError, ConfigError, InstallationError, OutputFolderError, TemperatureError
 from dreamgym.evaluate import evaluate_dream
+from dreamgym.evaluate.scores import summarize
 from dreamgym.fidelity import bad_policies, measure, returns, run
 from dreamgym.fidelity.drives import StraightOn, encode, record_drives
 from dreamgym.seeds import FIDELITY_SEEDS
@@ -72,7 +73,8 @@ def test_the_whole_is_measured_and_written(
     assert "On 4 real tracks and in 5 dreams each" in page
     idle = evaluate_dream(policies["still"], range(5), world_model=world, max_episode_steps=36)
     (entry,) = report["bad_policies"]
-    assert entry["dream"] == pytest.approx(np.mean([score.score for score in idle]))
+    assert entry["dream"] == pytest.approx(summarize(idle))
+    assert entry["real"]["episodes"] == 4
     driven = [json.loads(line)["seed"] for line in (out / "real.jsonl").read_text().splitlines()]
     assert driven == [*FIDELITY_SEEDS[:2], *FIDELITY_SEEDS[:2], *FIDELITY_SEEDS[2:4]]  # only still drives the last two
     for name in ("returns.png", "open_loop.png", "calibration.png"):
@@ -90,7 +92,7 @@ def test_what_cannot_be_measured_is_refused(toy_bundle: Path, tmp_path: Path, mo
     world.save(tmp_path / "bare")
     with pytest.raises(BundleNotFoundError, match="controller"):
         run(FidelityConfig(out=tmp_path / "out", world_model=tmp_path / "bare"))
-    for wrong in ({"episodes": 1}, {"episodes": 51}, {"bad_episodes": 1}, {"bad_dream_episodes": 1}):
+    for wrong in ({"episodes": 1}, {"episodes": 51}, {"bad_episodes": 51}, {"bad_dream_episodes": 1}):
         with pytest.raises(ConfigError, match="expected"):
             run(FidelityConfig(out=tmp_path / "out", world_model=toy_bundle, **wrong))
     (tmp_path / "full").mkdir()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+
 import numpy as np
 import torch
 from drives_by_hand import seen_by
@@ -35,6 +38,16 @@ def test_a_dream_goes_on_from_the_real_frames(toy_world_model: WorldModel) -> No
     torch.testing.assert_close(paid[:, 0], prediction.progress)
     second = memory.predict(memory.step(dreamed[:, 0], windows.action[:, BURN_IN + 1], state).h)
     torch.testing.assert_close(paid[:, 1], second.progress)
+
+
+def test_hedges_are_not_paid_for(toy_world_model: WorldModel) -> None:
+    memory = copy.deepcopy(toy_world_model.memory)
+    with torch.no_grad():
+        memory.progress_head.weight.zero_()
+        memory.progress_head.bias.fill_(-4.0)  # 0.018 units
+    world = dataclasses.replace(toy_world_model, memory=memory)
+    _, paid = dream_on(world, cut_windows([seen_by(toy_world_model, 60)], 20), 1.0, seed=0)
+    assert not paid.any()
 
 
 def test_error_curves_tell_a_good_dream_from_none(toy_world_model: WorldModel) -> None:

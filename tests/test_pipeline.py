@@ -15,6 +15,7 @@ from dreamgym.config import MemoryConfig, PipelineConfig, claim_folder, to_json,
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.pipeline import command, train_all
 from dreamgym.pipeline.rounds import Round
+from dreamgym.pipeline.stages import recording_config
 from dreamgym.world_model import WorldModel
 
 SMALL = {
@@ -131,6 +132,11 @@ def test_runs_of_the_results_page_can_be_gone_on_with(tmp_path: Path, name: str)
     (tmp_path / "round-0.json").touch()
     run = PipelineConfig(out=tmp_path, fast=True, workers=1, **RUNS[name])
     claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
+
+
+def test_a_share_of_what_gets_nowhere_leaves(tmp_path: Path) -> None:
+    recorded = recording_config(PipelineConfig(out=tmp_path), Round(tmp_path, 0), "aimless")
+    assert recorded.mix == {"aimless_follower": 0.75, "leaving_follower": 0.25}
 
 
 def test_dreamed_ends_without_a_drive_that_leaves_are_refused_before_m_trains(tmp_path: Path) -> None:

@@ -19,9 +19,9 @@ class PipelineConfig:
     first_frames: int = 400_000
     """Frames recorded by the scripted drivers before the first round."""
     aimless_frames: int = 120_000
-    """Frames recorded, likewise, of standing, creeping and turning on the spot: what must earn nothing."""
+    """Frames recorded, likewise, of what must earn nothing: standing, creeping, turning on the spot, leaving."""
     leaving_share: float = 0.25
-    """Share of these that is of driving on to the end of the world instead, for M to know how it comes."""
+    """Share of their episodes that drive on to the end of the world, for M to know how it comes."""
     round_frames: int = 80_000
     """Frames recorded with the current controller in each later round."""
     vision_steps: int = 3500

@@ -3,8 +3,8 @@
 The core pays for each of its sixty operations what torch charges for a call. Here are vectors instead of rows, NumPy's
 cheaper calls, and as few of them as it takes, nearly all into buffers that are made once: two products take half of
 the time. The noise is the core's to the bit, so a step agrees with the core's to 1e-5. Over many steps the two part as
-any two roundings of a recurrent network do, at once where a component of the mixture, or an end, hangs on the last bit
-of a number.
+any two roundings of a recurrent network do, at once where a component of the mixture, an end, or whether a step is paid
+for hangs on the last bit of a number.
 """
 
 from __future__ import annotations

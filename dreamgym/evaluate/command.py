@@ -21,6 +21,7 @@ from dreamgym.evaluate.dream import evaluate_dream
 from dreamgym.evaluate.policies import load_policy
 from dreamgym.evaluate.real import evaluate_real
 from dreamgym.evaluate.scores import EpisodeScore, summarize
+from dreamgym.memory.mdn_rnn import PROGRESS_FLOOR
 from dreamgym.real.world import recorded_versions
 from dreamgym.seeds import TEST_SEEDS
 from dreamgym.world_model import PACKAGED, WorldModel, locate
@@ -132,7 +133,7 @@ def _unnamed_file(config: EvaluateConfig, subject: dict[str, Any]) -> Path:
 
 
 def provenance(config: Any, folder: Path, world: WorldModel) -> dict[str, Any]:
-    """What a result came from: command, configuration, versions, the bundle and its files' hashes.
+    """What a result came from: command, configuration, versions, the dream's floor, the bundle and its files' hashes.
 
     The package's own bundle is called that: where somebody has it says nothing to others.
     """
@@ -140,6 +141,7 @@ def provenance(config: Any, folder: Path, world: WorldModel) -> dict[str, Any]:
         "command": " ".join(["dreamgym", *sys.argv[1:]]),
         "config": to_json(config),
         "versions": {"dreamgym": __version__, "torch": torch.__version__, **recorded_versions()},
+        "progress_floor": PROGRESS_FLOOR,
         "world_model": {
             "folder": "the package" if folder == PACKAGED else str(folder),
             "sha256": world.card.get("sha256"),

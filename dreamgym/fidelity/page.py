@@ -68,11 +68,12 @@ def _bad_bound(config: Mapping[str, Any]) -> str:
 
 def _bad(report: Mapping[str, Any]) -> str:
     rows = [
-        (entry["policy"], f"{entry['real']:.1f}", f"{entry['dream']:.1f}", f"{entry['standard_error']:.1f}",
-         _verdict(entry["passes"]))
+        (entry["policy"], *(f"{entry[of]['mean']:.1f} ± {entry[of]['standard_error']:.1f}" for of in ("real", "dream")),
+         f"{100 * entry['dream']['share_leaving']:.1f} %", f"{entry['standard_error']:.1f}", _verdict(entry["passes"]))
         for entry in report["bad_policies"]
     ]  # fmt: skip
-    return table(("policy", "reality", "dream", "standard error", "passes"), rows)
+    header = ("policy", "reality ± standard error", "dream", "dreams that leave", "of the difference", "passes")
+    return table(header, rows)
 
 
 def _race(race: Mapping[str, Any]) -> str:

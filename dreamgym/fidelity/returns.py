@@ -18,7 +18,7 @@ from dreamgym.errors import EpisodeFileError, OutputFolderError
 from dreamgym.evaluate.dream import evaluate_dream
 from dreamgym.evaluate.policies import Policy
 from dreamgym.evaluate.real import drive_tracks
-from dreamgym.evaluate.scores import EpisodeScore
+from dreamgym.evaluate.scores import EpisodeScore, summarize
 from dreamgym.world_model import WorldModel
 
 __all__ = ["Scores", "agreement", "dream_returns", "overpaid", "real_returns", "spearman"]
@@ -142,10 +142,6 @@ def _mean(scores: Sequence[EpisodeScore]) -> float:
     return float(np.mean([score.score for score in scores]))
 
 
-def _variance_of_mean(scores: Sequence[EpisodeScore]) -> float:
-    return float(np.var([score.score for score in scores], ddof=1) / len(scores)) if len(scores) > 1 else 0.0
-
-
 def agreement(real: Scores, dream: Scores) -> dict[str, float]:
     """How well the dream's mean returns tell reality's, over policies.
 
@@ -170,12 +166,13 @@ def overpaid(real: Scores, dream: Scores) -> list[dict[str, Any]]:
     """Whether policies that reality pays nothing get more in the dream: at most the real mean plus two standard errors.
 
     Returns:
-        One entry a policy: name, means, standard error of their difference, and whether it passes.
+        One entry a policy: name, summaries of both, standard error of the difference of their means, and whether it
+        passes.
     """
     table = []
     for name in real:
-        ours, theirs = _mean(real[name]), _mean(dream[name])
-        error = float(np.sqrt(_variance_of_mean(real[name]) + _variance_of_mean(dream[name])))
-        passes = theirs <= ours + 2 * error
+        ours, theirs = summarize(real[name]), summarize(dream[name])
+        error = float(np.hypot(ours["standard_error"], theirs["standard_error"]))
+        passes = theirs["mean"] <= ours["mean"] + 2 * error
         table.append({"policy": name, "real": ours, "dream": theirs, "standard_error": error, "passes": passes})
     return table

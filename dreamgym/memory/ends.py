@@ -26,7 +26,7 @@ from dreamgym.vision.encode import LatentEpisode
 __all__ = ["fit_ends", "held_from", "require_exits"]
 
 LEAST_HELD: Final = 50
-"""Frames that a drive must go on for, once its actions are held, to be dreamed."""
+"""Frames that a drive must go on for, once its actions are held, to be dreamed from there on."""
 MIRROR_FROM: Final = 30
 """Frame from which mirrored drives are dreamed: the line is no mirror image of itself, see
 :func:`dreamgym.assemble.start_bank`."""
@@ -76,9 +76,9 @@ def fit_ends(
 ) -> None:
     """Fit the termination head, in place, to real drives and to dreams that take the same actions.
 
-    A drive is dreamed from a random moment after its actions are held to its end, or, where they never are, for its
-    first frames, and the dream's steps are asked for what the real ones came to. The rest of M stays as it is, its
-    common factors with the strength that the dream will have them.
+    Once its actions are held, a drive is dreamed from a random moment (often the line) to its end; one whose actions
+    never are, for its first frames. The dream's steps are asked for what the real ones came to. The rest of M stays as
+    it is, its common factors with the strength that the dream will have them.
 
     Args:
         memory: M, as dreams will have it.
@@ -112,8 +112,8 @@ def require_exits(episodes: Sequence[LatentEpisode]) -> None:
     if not any(episode.left_world and _is_held(episode) for episode in episodes):
         raise ConfigError(
             "latents: expected drives that leave the playfield with held actions, to fit the ends of dreams to; found "
-            "none. Record some (dreamgym collect --mix.leaving-follower 1; for train all, more --aimless-frames), or "
-            "do without dreamed ends"
+            "none. Record some (dreamgym collect --mix.leaving-follower 1; for train all, more --aimless-frames or a "
+            "greater --leaving-share), or do without dreamed ends"
         )
 
 
