@@ -70,7 +70,7 @@ def test_the_whole_is_measured_and_written(
     page = (out / "report.md").read_text(encoding="utf-8")
     assert f"{report['agreement'][0]['spearman']:.3f}" in page
     assert "| still |" in page
-    assert "On 4 real tracks and in 5 dreams each" in page
+    assert "On 4 real tracks and in 5 dreams each, " in page
     idle = evaluate_dream(policies["still"], range(5), world_model=world, max_episode_steps=36)
     (entry,) = report["bad_policies"]
     assert entry["dream"] == summarize(idle)

@@ -61,7 +61,7 @@ def _returns(report: Mapping[str, Any]) -> str:
 
 def _bad_bound(config: Mapping[str, Any]) -> str:
     return (
-        f"On {config['bad_episodes']} real tracks and in {config['bad_dream_episodes']} dreams each. "
+        f"On {config['bad_episodes']} real tracks and in {config['bad_dream_episodes']} dreams each, means ± standard errors. "
         "In the dream at most the real mean plus two standard errors (of the difference of the means)."
     )
 
@@ -72,7 +72,7 @@ def _bad(report: Mapping[str, Any]) -> str:
          f"{100 * entry['dream']['share_leaving']:.1f} %", f"{entry['standard_error']:.1f}", _verdict(entry["passes"]))
         for entry in report["bad_policies"]
     ]  # fmt: skip
-    header = ("policy", "reality ± standard error", "dream", "dreams that leave", "of the difference", "passes")
+    header = ("policy", "reality", "dream", "dreams that leave", "standard error of the difference", "passes")
     return table(header, rows)
 
 
