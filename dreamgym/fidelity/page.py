@@ -61,8 +61,9 @@ def _returns(report: Mapping[str, Any]) -> str:
 
 def _bad_bound(config: Mapping[str, Any]) -> str:
     return (
-        f"On {config['bad_episodes']} real tracks and in {config['bad_dream_episodes']} dreams each, means ± standard errors. "
-        "In the dream at most the real mean plus two standard errors (of the difference of the means)."
+        f"On {config['bad_episodes']} real tracks and in {config['bad_dream_episodes']} dreams each, "
+        "means ± standard errors. In the dream at most the real mean plus two standard errors (of the difference of "
+        "the means)."
     )
 
 
