@@ -71,13 +71,16 @@ def test_actions_are_held_from_where_they_no_longer_change_frame_by_frame():
     assert held_from(drive(steering, False)) >= 40
 
 
-def test_dreams_end_where_real_drives_of_the_same_actions_do():
-    before = make_memory(4, 16, 2, seed=3)
-    after = fitted()
+def test_dreams_end_where_real_drives_of_the_same_actions_do(monkeypatch: pytest.MonkeyPatch):
+    before, decayed = make_memory(4, 16, 2, seed=3), fitted()
+    monkeypatch.setattr(ends, "DECAY", 0.0)
+    free = fitted()
     assert expected_ends(before, GAS) > 0.8 and expected_ends(before, STAND) > 0.8  # the untrained head: 1.8 % a step
     # Of the real ones that give gas, half are gone after 100 frames: a hazard that sums to 0.69 at the least.
-    assert 0.5 < expected_ends(after, GAS) < 2.0
-    assert expected_ends(after, STAND) < 0.05
+    assert 0.5 < expected_ends(free, GAS) < 2.0
+    assert expected_ends(free, STAND) < 0.02
+    assert 0.5 < expected_ends(decayed, GAS) < 2.0
+    assert expected_ends(decayed, STAND) < 0.05  # decay keeps the head nearer to the untrained one
 
 
 def test_without_a_held_drive_that_leaves_there_is_nothing_to_fit_to():
