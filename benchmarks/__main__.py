@@ -57,7 +57,7 @@ class Options:
     quick: bool = False
     """One short round of fewer cases, to see that everything runs; its figures mean little, and the docs stay."""
     out: Path = _DOCS
-    """The folder with ``benchmarks.md``; JSON goes into ``reports/`` in it, plots into ``images/``."""
+    """The folder with ``benchmarks.md``; JSON goes into ``experiments/benchmarks/`` in it, plots into ``images/``."""
     seconds: float = 0.25
     """Of each measurement, at least."""
 
@@ -110,7 +110,7 @@ def _show(title: str, figures: Sequence[Figure], seconds: float) -> None:
 
 def write(options: Options, results: report.Results) -> None:
     """JSON always; the docs' tables and plots only from a whole, unhurried run."""
-    report.write_json(options.out / "reports" / "benchmarks.json", results)
+    report.write_json(options.out / "experiments" / "benchmarks" / "benchmarks.json", results)
     reference = {"CarRacing-v3, one process": results.real_rate}
     images = []
     for name in ("core", "vector"):

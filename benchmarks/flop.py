@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 from dreamgym.memory.mdn_rnn import MDNRNN
-from dreamgym.vision.vae import IMAGE_SIZE, VAE
+from dreamgym.vision.vae import FIRST_PICTURE, IMAGE_SIZE, VAE, fold
 
 __all__ = ["decode_flop", "encode_flop", "step_flop"]
 
 
 def step_flop(memory: MDNRNN) -> float:
     """Of one step of one environment, which does not ask what was missed."""
-    unasked = sum(parameter.numel() for parameter in memory.missed_head.parameters())
+    unasked = sum(parameter.numel() for parameter in memory.event_head.parameters())
     return 2.0 * (sum(parameter.numel() for parameter in memory.parameters()) - unasked)
 
 
@@ -28,7 +28,7 @@ def encode_flop(vision: VAE) -> float:
 
 def decode_flop(vision: VAE) -> float:
     """Of decoding one frame; a transposed convolution uses its weights once for each pixel that it reads."""
-    total, size = vision.expand.weight.numel() + vision.deconv1.weight.numel(), vision.deconv1.kernel_size[0]
+    total, size = fold(vision).opening.weight.numel(), FIRST_PICTURE[1]
     for layer in vision.decoder:
         if isinstance(layer, torch.nn.ConvTranspose2d):
             total += layer.weight.numel() * size * size

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import Case, rate
-from dreamgym.dream.kernel import PRECISIONS
-from dreamgym.products import Packed
+from dreamgym.dream.step import PRECISIONS
+from dreamgym.vision.packed_linear import Packed
 
 __all__ = ["Roof", "available_threads", "describe", "roof_cases", "roof_name"]
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from benchmarks.dreams import modes
 from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, Shared
-from dreamgym.control.linear import LinearController, squash
+from dreamgym.controller.linear import LinearController
 from dreamgym.dream.core import DreamCore
+from dreamgym.dream.rollout import rollout
 from dreamgym.world_model import WorldModel
 
 __all__ = ["Statistics", "gather", "precision_cases"]
@@ -38,7 +39,7 @@ class Statistics(NamedTuple):
 
 @torch.no_grad()
 def gather(core: DreamCore, controller: LinearController, seed: int, steps: int) -> Statistics:
-    """Drive every row from the line to its end.
+    """Drive every row from the start to its end.
 
     Args:
         core: the dreams.
@@ -48,21 +49,19 @@ def gather(core: DreamCore, controller: LinearController, seed: int, steps: int)
     """
     count = core.num_envs
     weights, bias = torch.from_numpy(controller.weights).T.contiguous(), torch.from_numpy(controller.bias)
-    core.reset(seeds=torch.arange(seed, seed + count), start="line")
-    running = torch.ones(count, dtype=torch.bool)
+    core.reset(seeds=torch.arange(seed, seed + count), start="beginning")
     returns, lengths = torch.zeros(count), torch.zeros(count)
     sums, samples = torch.zeros(2, dtype=torch.float64), 0
-    for frame in range(steps):
-        actions = torch.from_numpy(squash(torch.addmm(bias, core.features, weights).numpy()))
-        step = core.step(actions)
+
+    def act(features: Tensor) -> Tensor:
+        return core.world_model.actions.from_outputs(torch.addmm(bias, features, weights))
+
+    for frame, (step, running) in zip(range(steps), rollout(core, act), strict=False):
         returns += step.reward * running
         lengths += running
         if frame % 20 == 0:
             sums += _latents(core, running)
             samples += int(running.sum())
-        running &= ~(step.terminated | step.truncated)
-        if not running.any():
-            break
     size, heaviest = (sums / max(samples, 1)).tolist()
     return Statistics(float(returns.mean()), float(returns.std()), float(lengths.mean()), size, heaviest)
 

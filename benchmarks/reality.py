@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import available_threads
 from benchmarks.measuring import Case, rate
-from dreamgym.encoder import LatentEncoder
-from dreamgym.real.world import make_real
+from dreamgym.dream.latent_encoder import LatentEncoder
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.car_racing.world import CAR_RACING
 from dreamgym.wrappers import LatentObservation
 
 __all__ = ["SHIPPED", "missing", "real_cases", "shipped_case"]
@@ -25,7 +25,7 @@ _UNIT = "env-steps/s"
 
 
 def driving(env: gym.Env[Any, Any]) -> Callable[[], int]:
-    """Ten steps of a drive that goes on, gently to and fro; a reset at an end is part of it."""
+    """Ten steps of an episode that goes on, gently to and fro; a reset at an end is part of it."""
     env.reset(seed=1)
     frame = 0
 
@@ -48,7 +48,7 @@ def _action(frame: int) -> NDArray[np.float32]:
 @contextlib.contextmanager
 def shipped_case(seconds: float) -> Iterator[Case]:
     """Gymnasium's own environment, which every rate is compared with."""
-    env = make_real(exact=False)
+    env = CAR_RACING.make_env(exact_drawing=False)
     try:
         yield Case(SHIPPED, _UNIT, rate(driving(env), seconds))
     finally:
@@ -58,7 +58,7 @@ def shipped_case(seconds: float) -> Iterator[Case]:
 @contextlib.contextmanager
 def real_cases(seconds: float, quick: bool) -> Iterator[list[Case]]:
     """The others; EnvPool only where it is installed."""
-    exact, seen = make_real(), LatentObservation(make_real())
+    exact, seen = CAR_RACING.make_env(), LatentObservation(CAR_RACING.make_env())
     cases = [
         Case("our exact drawing, same bytes", _UNIT, rate(driving(exact), seconds)),
         Case("our exact drawing in LatentObservation", _UNIT, rate(driving(seen), seconds)),
@@ -83,7 +83,7 @@ def missing() -> dict[str, str]:
 
 
 def _encoding(seconds: float) -> Callable[[], float]:
-    env = make_real()
+    env = CAR_RACING.make_env()
     frame, _ = env.reset(seed=1)
     env.close()
     encoder = LatentEncoder(WorldModel.load())
@@ -113,7 +113,7 @@ def _pool_cases(seconds: float) -> list[Case]:
 
 
 def _pool_driving(envs: Any) -> Callable[[], int]:
-    """The same drive in each; an ended episode is reset by the next step."""
+    """The same episode in each; an ended episode is reset by the next step."""
     envs.reset()
     count, frame = len(envs.all_env_ids), 0
 

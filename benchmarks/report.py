@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import Figure
 from benchmarks.reality import SHIPPED
+from dreamgym.files import write_text
 
 __all__ = ["Results", "fill_page", "plot_curves", "write_json"]
 
@@ -57,17 +57,8 @@ def write_json(path: Path, results: Results) -> None:
         "suites": {name: [entry(figure) for figure in figures] for name, figures in results.suites.items()},
         "not_measured": dict(results.missing),
     }
-    _write(path, json.dumps(content, indent=1) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def fill_page(page: Path, results: Results, titles: Mapping[str, str], images: Sequence[str]) -> None:
@@ -93,7 +84,7 @@ def fill_page(page: Path, results: Results, titles: Mapping[str, str], images: S
             curves = any(figure.case.batch is not None for figure in figures)
             parts.append(f"### {title}\n\n" + (_pivot(figures) if curves else _table(figures)))
     parts += [f"![{Path(image).stem.replace('-', ' ')}]({image})" for image in images]
-    _write(page, f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")
+    write_text(page, f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}")
 
 
 def _machine(results: Results) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 os.environ["COLUMNS"] = "110"  # the width of the commands' help
@@ -17,6 +18,9 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 import dreamgym
 from dreamgym import cli
+from dreamgym.files import write_files
+from dreamgym.web.build import page_files
+from dreamgym.world_model import PACKAGED, WorldModel
 
 project = "dreamgym"
 author = "dreamgym authors"
@@ -24,11 +28,20 @@ project_copyright = author
 release = version = dreamgym.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "examples"]
+exclude_patterns = ["_build", "examples", "jupyter_execute"]
 html_theme = "furo"
 html_title = "dreamgym"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 
-nb_execution_mode = "off"
+# The tutorial is executed once, and again when its code or how long it trains changes.
+TUTORIAL_SECONDS = os.environ.get("DREAMGYM_TUTORIAL_SECONDS", "120")
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(Path(__file__).parent / "_build" / f".jupyter_cache-{TUTORIAL_SECONDS}")
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_output_stderr = "remove"  # progress bars
 myst_heading_anchors = 3
 autodoc_typehints = "none"  # signatures would be wider than the page; docstrings say shapes and types
 autodoc_member_order = "bysource"
@@ -73,10 +86,22 @@ def fill_in(app: Any, name: str, source: list[str]) -> None:
 def mend(app: Any, kind: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Point to the page of an environment, whose docstring is Markdown; and let ``|z|`` be an absolute value."""
     if lines and lines[0].startswith("## "):
-        lines[:] = ["Its manual is a page of its own: :doc:`environment`, :doc:`real_environment`.", ""]
+        lines[:] = [
+            "Its manual is a page of its own: :doc:`environment`, :doc:`real_environment`, :doc:`any_world`.",
+            "",
+        ]
     lines[:] = [re.sub(r"\|([a-z])\|", r"\|\1\|", line) for line in lines]
 
 
+def write_pages(app: Any, error: Exception | None) -> None:
+    """The shipped dreams as pages for a browser, below ``dream/``: nothing of them is committed."""
+    if error is None and app.builder.format == "html":
+        for bundle in sorted(PACKAGED.parent.glob("*/card.json")):
+            folder = Path(app.outdir) / "dream" / bundle.parent.name.replace("_", "-")
+            write_files(folder, page_files(WorldModel.load(bundle.parent)))
+
+
 def setup(app: Any) -> None:
+    app.connect("build-finished", write_pages)
     app.connect("source-read", fill_in)
     app.connect("autodoc-process-docstring", mend)

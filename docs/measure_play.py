@@ -1,6 +1,6 @@
 """Frames a second of the play window, and the time from a key press to the picture that shows it.
 
-    python docs/measure_play.py --world both --seconds 10
+    python docs/measure_play.py --view both --seconds 10
 
 Opens a real window. A second thread presses and releases the gas at random moments, as events of pygame's; the time
 counts from there to the return of the flip that shows the picture of the step driven with it.
@@ -20,28 +20,27 @@ import pygame
 import tyro
 
 from dreamgym.config import PlayConfig
-from dreamgym.play import one_thread
-from dreamgym.play.loop import Loop
-from dreamgym.play.outputs import Outputs
-from dreamgym.play.setup import make_session
-from dreamgym.play.window import Window
+from dreamgym.play.command import make_session
+from dreamgym.play.loop import Loop, Window
+from dreamgym.play.recordings import Recordings
+from dreamgym.threads import one_thread_for_long
 
 
 @dataclass
 class Measurement:
     """What to measure."""
 
-    world: Literal["reality", "dream", "both"] = "both"
+    view: Literal["reality", "dream", "both"] = "both"
     seconds: float = 10.0
     inside: bool = False
     size: tuple[int, int] = (1280, 720)
 
 
 def measure(wanted: Measurement) -> None:
-    config = PlayConfig(world=wanted.world, size=wanted.size, seed=7, driver="you")
+    config = PlayConfig(view=wanted.view, size=wanted.size, seed=7, player="you")
     window, session = Window(config.size), make_session(config, "you")
     session.inside = wanted.inside
-    loop = Loop(session, Outputs(config), window)
+    loop = Loop(session, Recordings(config, session.fps), window)
     pressed: list[float] = []
     latencies: list[float] = []
     flips: list[float] = []
@@ -77,7 +76,7 @@ def measure(wanted: Measurement) -> None:
     session.close()
     gaps = [1000 * (after - before) for before, after in itertools.pairwise(flips)]
     late = [1000 * latency for latency in latencies]
-    print(f"{wanted.world}, inside {wanted.inside}, {wanted.size[0]}x{wanted.size[1]}:")
+    print(f"{wanted.view}, inside {wanted.inside}, {wanted.size[0]}x{wanted.size[1]}:")
     print(f"  {1000 / statistics.mean(gaps):.1f} frames/s, {_ninety_five(gaps)}")
     print(f"  key to picture: median {statistics.median(late):.1f} ms, {_ninety_five(late)}, {len(late)} key presses")
     print(f"  processor time: {1000 * processor / len(flips):.1f} ms a frame")
@@ -88,5 +87,5 @@ def _ninety_five(milliseconds: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    with one_thread():
+    with one_thread_for_long():
         measure(tyro.cli(Measurement, description=__doc__))

@@ -1,19 +1,20 @@
-"""dreamgym: a learned CarRacing as a Gymnasium environment.
+"""dreamgym: learned simulators of real environments, as Gymnasium environments.
 
-Importing it registers ``DreamCarRacing-v0`` (the dream) and ``LatentCarRacing-v0`` (reality, seen through the same
-world model), and loads neither torch nor pygame; the classes below are imported when they are first asked for.
+Importing it registers the ids of every world, such as ``DreamCarRacing-v0`` (the dream) and ``LatentCarRacing-v0``
+(reality, seen through the same world model). It loads neither torch nor pygame; the classes below are imported when
+they are first asked for.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dreamgym._lazy import lazy_names as _lazy_names
 from dreamgym.errors import DreamGymError
-from dreamgym.registration import DREAM_ID, REAL_ID, register_envs
+from dreamgym.registration import DREAM_ID, REAL_ID, register_envs, register_world
 
 if TYPE_CHECKING:
-    from dreamgym.control.linear import LinearController as LinearController
+    from dreamgym.controller.linear import LinearController as LinearController
     from dreamgym.dream.core import DreamCore as DreamCore
     from dreamgym.world_model import WorldModel as WorldModel
 
@@ -26,25 +27,19 @@ __all__ = [
     "WorldModel",
     "__version__",
     "register_envs",
+    "register_world",
 ]
 
 __version__ = "0.1.0"
 
-_LAZY = {
-    "DreamCore": "dreamgym.dream.core",
-    "LinearController": "dreamgym.control.linear",
-    "WorldModel": "dreamgym.world_model",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = _lazy_names(
+    __name__,
+    {
+        "DreamCore": "dreamgym.dream.core",
+        "LinearController": "dreamgym.controller.linear",
+        "WorldModel": "dreamgym.world_model",
+    },
+)
 
 
 register_envs()

@@ -15,6 +15,7 @@ __all__ = [
     "BundleError",
     "BundleNotFoundError",
     "BundleVersionError",
+    "ClusterError",
     "ConfigError",
     "DivergedError",
     "DreamGymError",
@@ -24,6 +25,7 @@ __all__ = [
     "ObservationError",
     "OutputFolderError",
     "ResetNeededError",
+    "RewardError",
     "SeedError",
     "TemperatureError",
     "UntrustedPickleError",
@@ -40,7 +42,7 @@ class ConfigError(DreamGymError, ValueError):
 
 
 class TemperatureError(ConfigError):
-    """A temperature that is not a positive finite number, nor a (low, high) pair of them."""
+    """A temperature that is no positive finite number, nor a pair of these."""
 
 
 class ActionError(DreamGymError, ValueError):
@@ -55,6 +57,10 @@ class ResetNeededError(DreamGymError, gym.error.ResetNeeded):
     """``step`` or ``render`` was called before ``reset``."""
 
 
+class RewardError(DreamGymError, ValueError):
+    """A reward of a real environment that is not a finite number."""
+
+
 class SeedError(DreamGymError, ValueError):
     """A seed reserved for another purpose, such as a test track asked for in training."""
 
@@ -64,7 +70,10 @@ class EpisodeFileError(DreamGymError, ValueError):
 
 
 class BundleError(DreamGymError, ValueError):
-    """A world-model bundle whose files do not agree with its card: hash, key, shape, dtype or NaN."""
+    """A world-model bundle whose files do not agree with its card.
+
+    In a hash, key, shape or dtype, or by a NaN.
+    """
 
 
 class BundleNotFoundError(BundleError, FileNotFoundError):
@@ -83,6 +92,13 @@ class WorkerError(DreamGymError, RuntimeError):
     """A worker process died or stopped answering."""
 
 
+class ClusterError(DreamGymError, ConnectionError):
+    """No cluster answers, or its machines have other versions.
+
+    Other than the machine that gives out the work.
+    """
+
+
 class DivergedError(DreamGymError, FloatingPointError):
     """NaN or infinity in a loss, a weight or a state."""
 
@@ -92,7 +108,10 @@ class FitnessError(DivergedError):
 
 
 class UntrustedPickleError(DreamGymError, ValueError):
-    """A file that can only be read by unpickling it, which runs code of its author's choosing."""
+    """A file that can only be read by unpickling it.
+
+    That runs code of its author's choosing.
+    """
 
 
 class InstallationError(DreamGymError, ImportError):

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from dreamgym.config import whole_lines, write_text
+from dreamgym._compat import require_pygame
 from dreamgym.errors import BundleError, ConfigError, DivergedError
+from dreamgym.files import append_line, read_log, write_bytes, write_text
+from dreamgym.tensor_files import read_tensors, require_finite_tensors
 
 __all__ = [
     "Checkpoint",
     "TrainingLog",
     "autocast",
+    "begin_or_resume",
     "choose_device",
+    "cpu_has_bf16",
     "load_weights",
     "one_cycle",
     "require_finite",
@@ -40,19 +44,23 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 faster than float32."""
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """bfloat16 where the device multiplies it faster than float32, float32 elsewhere."""
-    enabled = device.type == "cuda" or _cpu_has_bf16()
+    enabled = device.type == "cuda" or cpu_has_bf16()
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:
-    """Learning rate of a step: linear warm-up over the first tenth, then a cosine down to a hundredth of the peak."""
+    """Learning rate of a step.
+
+    Linear warm-up over the first tenth, then a cosine down to a hundredth of the peak.
+    """
     warmup = max(1, steps // 10)
     if step < warmup:
         return peak * (step + 1) / warmup
@@ -72,25 +80,21 @@ def require_finite(loss: Tensor, step: int, what: str) -> None:
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write safetensors atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata))
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Load a module's weights, strictly.
 
     Raises:
-        BundleError: if the file cannot be read, or its keys or shapes are not the module's.
+        BundleNotFoundError: there is no such file.
+        BundleError: the file cannot be read, its keys or shapes are not the module's, or a number is not finite.
     """
+    tensors = read_tensors(path)
+    require_finite_tensors(tensors, path)
     try:
-        module.load_state_dict(load_file(path))
-    except Exception as error:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
         raise BundleError(f"cannot load {type(module).__name__} weights from {path}: {error}") from error
 
 
@@ -113,14 +117,17 @@ class Checkpoint:
         """Load what was saved last, if anything; the step to go on from."""
         if not self._path.exists():
             return 0
+        tensors = read_tensors(self._path)
+        require_finite_tensors(tensors, self._path)
         try:
-            tensors = load_file(self._path)
             step = int(tensors.pop("training_step"))
             prefix = "weights."
             self._module.load_state_dict(
                 {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             )
             for name, parameter in self._module.named_parameters():
+                if not tensors.keys() & {f"{key}.{name}" for key in ("exp_avg", "exp_avg_sq", "step")}:
+                    continue  # it has had no gradient, as a head that the world has no use for
                 # A fused Adam goes through memory as it lies: the moments must lie as their parameter does.
                 moments = {
                     key: torch.empty_like(parameter, requires_grad=False).copy_(tensors[f"{key}.{name}"])
@@ -128,32 +135,53 @@ class Checkpoint:
                 }
                 step_count = tensors[f"step.{name}"].to(parameter.device)
                 self._optimizer.state[parameter] = {"step": step_count, **moments}
-        except Exception as error:
-            raise BundleError(f"cannot go on from {self._path}: {error}; delete it to train from the start") from error
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise BundleError(
+                f"cannot go on from {self._path}: {error}; put back a good copy, or move it elsewhere to train from "
+                "the start"
+            ) from error
         return step
 
 
+def begin_or_resume(folder: Path, module: nn.Module, learning_rate: float) -> tuple[torch.optim.Adam, Checkpoint, int]:
+    """A module's optimizer, its checkpoint, and the step to go on from.
+
+    Raises:
+        BundleError: the checkpoint cannot be read.
+    """
+    optimizer = torch.optim.Adam(module.parameters(), lr=learning_rate, fused=True)
+    checkpoint = Checkpoint(folder / "checkpoint.safetensors", module, optimizer)
+    return optimizer, checkpoint, checkpoint.restore()
+
+
 class TrainingLog:
-    """A JSONL file of training figures; going on from a checkpoint drops the lines after it."""
+    """A JSONL file of training figures.
+
+    Going on from a checkpoint drops the lines after it.
+
+    Raises:
+        EpisodeFileError: the file is damaged.
+    """
 
     def __init__(self, path: Path, first_step: int) -> None:
         self._path = path
-        write_text(path, "".join(line for line in whole_lines(path) if json.loads(line)["step"] <= first_step))
+        entries = read_log(
+            path, lambda entry, _: (float(entry["step"]), entry), "move it elsewhere to go on with a new one"
+        )
+        kept = [json.dumps(entry) + "\n" for step, entry in entries if step <= first_step]
+        write_text(path, "".join(kept))
 
     def write(self, **figures: float) -> None:
         """Append one line."""
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({key: round(value, 6) for key, value in figures.items()}) + "\n")
+        append_line(self._path, json.dumps({key: round(value, 6) for key, value in figures.items()}))
 
 
 def save_png(path: Path, image: NDArray[np.uint8], *, scale: int = 1) -> None:
     """Write a picture, uint8 (height, width, 3), enlarged ``scale`` times, atomically."""
+    require_pygame()
     import pygame
 
     image = image.repeat(scale, axis=0).repeat(scale, axis=1)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.png")
-    try:
-        pygame.image.save(pygame.surfarray.make_surface(image.swapaxes(0, 1)), str(temporary))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()  # pygame does not report a full disk as such
+    pygame.image.save(pygame.surfarray.make_surface(image.swapaxes(0, 1)), buffer, path.name)
+    write_bytes(path, buffer.getvalue())

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +18,15 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from toy_envs import COUNT, DREAM, DreamFactory, VecEnvFactory
+from gymnasium.envs.box2d.car_racing import STATE_H, STATE_W
 
-from dreamgym.control.linear import LinearController
+from dreamgym import local_engine
+from dreamgym.controller.linear import LinearController
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import StartBank, WorldModel
+from dreamgym.worlds.car_racing.fast_rendering.env import ExactCarRacing
+from tests.support.toy_envs import COUNT, DREAM, DreamFactory, VecEnvFactory
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 # A shell's background jobs ignore Ctrl-C, and what a test starts would inherit that.
@@ -28,10 +35,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ModelFactory = Callable[..., WorldModel]
 
 
-def make_memory(latent_size: int, hidden_size: int, mixtures: int, seed: int) -> MDNRNN:
+def make_memory(latent_size: int, hidden_size: int, mixtures: int, seed: int, factors: int = 4) -> MDNRNN:
     """An M whose dream stays within a few units, makes progress, and seldom ends."""
     torch.manual_seed(seed)
-    memory = MDNRNN(latent_size, 3, hidden_size, mixtures)
+    memory = MDNRNN(latent_size, 3, hidden_size, mixtures, factors)
     with torch.no_grad():
         memory.mixture_head.weight.mul_(2.0)
         log_sigmas = memory.mixture_head.bias.unflatten(0, (3, mixtures, latent_size))[2]
@@ -40,15 +47,20 @@ def make_memory(latent_size: int, hidden_size: int, mixtures: int, seed: int) ->
     return memory.eval().requires_grad_(False)
 
 
-def make_starts(memory: MDNRNN, at_line: int, anywhere: int, hard: int) -> StartBank:
-    """Starts at the line (no memory, no progress), and moments that M reached from random latents and actions."""
-    count = at_line + anywhere + hard
+def make_starts(memory: MDNRNN, at_start: int, anywhere: int, hard: int) -> StartBank:
+    """Beginnings (no memory, no progress), and moments that M reached from random latents and actions."""
+    count = at_start + anywhere + hard
     z = torch.randn(count, memory.latent_size).clamp(-3, 3)
     _, state = memory(torch.randn(count, 5, memory.latent_size), torch.rand(count, 5, memory.action_size))
-    moved = torch.arange(count) >= at_line
+    moved = torch.arange(count) >= at_start
     progress = torch.linspace(0.1, 0.9, count) * moved
-    chosen = torch.arange(count) >= at_line + anywhere
+    chosen = torch.arange(count) >= at_start + anywhere
     return StartBank(z, state.h * moved[:, None], state.c * moved[:, None], progress, ~moved, chosen)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow ones first, lest one be left to the end, when the other processes have nothing more to do."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,20 +70,46 @@ def _sb3_logs(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
+def _forked_process() -> type[BaseProcess]:
+    """A process that is forked from one which has imported torch and the package; where that is safe."""
+    if sys.platform != "linux":
+        return SpawnProcess
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["dreamgym.evaluate.real", "dreamgym.evolve.dream_rollouts"])
+    with local_engine._for_workers():  # whose environment all have
+        first = context.Process(target=int)
+        first.start()
+    first.join()
+    return context.Process
+
+
+@pytest.fixture
+def forked_workers(_forked_process: type[BaseProcess], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes without the seconds of their imports; ``test_parallel.py`` starts them as users do."""
+    monkeypatch.setattr(local_engine, "SpawnProcess", _forked_process)
+
+
+@pytest.fixture(scope="session")
 def make_world_model() -> ModelFactory:
     """A toy world model of any size; V is the same one for each latent size."""
     visions: dict[int, VAE] = {}
 
     def make(
-        *, latent_size: int = 8, hidden_size: int = 12, mixtures: int = 3, seed: int = 0, lap_units: float = 40.0
+        *,
+        latent_size: int = 8,
+        hidden_size: int = 12,
+        mixtures: int = 3,
+        seed: int = 0,
+        lap_units: float = 40.0,
+        factors: int = 4,
     ) -> WorldModel:
-        state = torch.get_rng_state()
-        memory = make_memory(latent_size, hidden_size, mixtures, seed)
-        if latent_size not in visions:
-            visions[latent_size] = VAE(latent_size).eval().requires_grad_(False)
-        starts = make_starts(memory, at_line=3, anywhere=5, hard=2)
-        weights = 0.3 * torch.randn(3, latent_size + hidden_size)
-        torch.set_rng_state(state)
+        with torch.random.fork_rng():
+            if latent_size not in visions:  # of its own seed: what is drawn after it must not depend on who made it
+                torch.manual_seed(latent_size)
+                visions[latent_size] = VAE(latent_size).eval().requires_grad_(False)
+            memory = make_memory(latent_size, hidden_size, mixtures, seed, factors)
+            starts = make_starts(memory, at_start=3, anywhere=5, hard=2)
+            weights = 0.3 * torch.randn(3, latent_size + hidden_size)
         controller = LinearController(weights.numpy(), np.zeros(3, np.float32))
         card = {"temperature": 1.0, "latent_noise": 0.5, "lap_units": lap_units}
         return WorldModel(visions[latent_size], memory, starts, controller, card)
@@ -87,8 +125,8 @@ def toy_world_model(make_world_model: ModelFactory) -> WorldModel:
 
 @pytest.fixture(scope="session")
 def steady_world_model(make_world_model: ModelFactory) -> WorldModel:
-    """The toy, with dreams that do not end of themselves. Shared."""
-    world_model = make_world_model()
+    """The toy, with dreams that end neither of themselves nor by a lap. Shared."""
+    world_model = make_world_model(lap_units=4000.0)
     with torch.no_grad():
         world_model.memory.termination_head.bias.fill_(-40.0)
     return world_model
@@ -144,6 +182,13 @@ def dream_venv(toy_world_model: WorldModel) -> VecEnvFactory:
     from dreamgym.wrappers import SB3VecEnv
 
     return partial(SB3VecEnv, DREAM, num_envs=COUNT, world_model=toy_world_model, max_episode_steps=5)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CarRacing's physics without its pictures, which take most of a step's time."""
+    black = np.zeros((STATE_H, STATE_W, 3), np.uint8)
+    monkeypatch.setattr(ExactCarRacing, "_render", lambda env, mode: black)
 
 
 @pytest.fixture

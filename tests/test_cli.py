@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +20,7 @@ import pytest
 
 from dreamgym import cli, config
 from dreamgym.errors import ConfigError, OutputFolderError
+from tests.support.processes import running, wait_until
 
 Stage = Callable[[Any], object]
 
@@ -84,6 +88,8 @@ def test_policy_is_set_before_the_stage_and_leaves_the_users(
         (KeyboardInterrupt(), 130, "dreamgym demo: interrupted"),
         (ModuleNotFoundError("no", name="imageio.v3"), 2, "pip install 'dreamgym[train]'"),
         (OSError(errno.ENOSPC, "No space left on device", "x.npz"), 2, "No space left on device"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "x.gif"), 2, "Is a directory"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/x"), 2, "No such file or directory"),
     ],
 )
 def test_expected_errors_are_one_line(
@@ -159,7 +165,9 @@ def test_help_is_made_from_the_dataclass(capsys: pytest.CaptureFixture[str], nam
     printed = capsys.readouterr().out
     positional = cli.COMMANDS[name].positional
     for entry in dataclasses.fields(getattr(config, cli.COMMANDS[name].config)):
-        shown = entry.name.upper() if entry.name == positional else f"--{entry.name.replace('_', '-')}"
+        required = entry.default is dataclasses.MISSING
+        named = entry.name.upper() if required else f"[{entry.name.upper()}]"
+        shown = named if entry.name == positional else f"--{entry.name.replace('_', '-')}"
         assert shown in printed
 
 
@@ -196,6 +204,43 @@ def test_a_reader_that_stops_early_gets_no_traceback(arguments: list[str]) -> No
     assert (finished.returncode, finished.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evolve", "--out", "run", "--seed", "-1"],
+        ["demo", "--seed", "-1"],
+        ["train", "vision", "--episodes", "data", "--out", "run", "--seed", "-1"],
+        ["train", "memory", "--latents", "data", "--out", "run", "--seed", "-1"],
+        ["collect", "--out", "run", "--seed", "-1"],
+        ["evaluate", "--workers", "0"],
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = cli.main(arguments)
+    except SystemExit as error:  # in a dataclass that tyro makes
+        code = int(error.code or 0)
+    assert code == 2 and f"got {arguments[-1]}" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell of POSIX")
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), (">&- 2>&-", 0), ("2>&-", 0)])
+def test_streams_may_be_closed(redirection: str, code: int) -> None:
+    command = f"exec {sys.executable} -m dreamgym.cli --version {redirection}"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == code
+
+
+def test_an_ascii_terminal_gets_a_table_too() -> None:
+    script = "from dreamgym import cli; cli._dispatch = lambda _: print('909 ± 5') or 0; raise SystemExit(cli.main())"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    assert done.stdout == b"909 ? 5\n"
+
+
 def test_a_broken_pipe_of_the_stages_own_is_not_hidden(stage: Callable[[Stage], None]) -> None:
     def run(_: object) -> None:
         raise BrokenPipeError(errno.EPIPE, "a worker's pipe")
@@ -203,3 +248,52 @@ def test_a_broken_pipe_of_the_stages_own_is_not_hidden(stage: Callable[[Stage], 
     stage(run)
     with pytest.raises(BrokenPipeError, match="worker"):
         cli.main(["demo"])
+
+
+def test_a_folder_that_no_folder_can_be_made_in_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    if not Path("/proc").is_dir():
+        pytest.skip("looks for a place that takes no folders in /proc")
+    assert cli.main(["collect", "--out", "/proc/x", "--frames", "1"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "dreamgym collect: error: /proc/x cannot be made; choose another output folder"
+    )
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_for_the_user_is_one_line(stage: Callable[[Stage], None], capsys: pytest.CaptureFixture[str]) -> None:
+    stage(lambda _: warnings.warn("unpickling runs code", stacklevel=2))
+    assert cli.main(["demo"]) == 0
+    assert capsys.readouterr().err == "dreamgym demo: warning: unpickling runs code\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_termination_ends_the_stage_as_ctrl_c_does(
+    stage: Callable[[Stage], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tidied: list[bool] = []
+
+    def run(_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            tidied.append(True)
+
+    stage(run)
+    assert cli.main(["demo"]) == 143
+    assert tidied and capsys.readouterr().err == "dreamgym demo: terminated\n"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_terminated_workers_leave_nothing_to_complain_of(toy_bundle: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dreamgym.cli", "evolve", "--world-model", str(toy_bundle), "--workers", "2"]
+    command += ["--out", str(tmp_path / "run"), "--generations", "1000", "--population", "4", "--rollouts", "2"]
+    with running(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert wait_until((tmp_path / "run" / "generations.jsonl").exists, 600)
+        process.terminate()
+        _, printed = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "leaked" not in printed and "Traceback" not in printed
+    assert printed.splitlines()[-1] == "dreamgym evolve: terminated"

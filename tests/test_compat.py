@@ -10,11 +10,12 @@ import pytest
 
 from dreamgym import _compat
 from dreamgym.errors import DreamGymError, InstallationError
+from dreamgym.worlds.car_racing.world import CAR_RACING
 
 
 @pytest.fixture(autouse=True)
 def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_compat, "_checked", [])
+    monkeypatch.setattr(_compat, "_checked", set())
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
@@ -38,7 +39,8 @@ def leave_an_empty_pygame(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_working_pygame_passes() -> None:
     _compat.require_pygame()
-    assert _compat._checked
+    _compat.require_box2d()
+    assert _compat._checked == {"pygame", "Box2D"}
 
 
 def test_broken_pair_names_both_and_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +60,15 @@ def test_broken_pair_names_both_and_the_remedy(monkeypatch: pytest.MonkeyPatch) 
 def test_one_left_over_after_the_other_was_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     leave_an_empty_pygame(monkeypatch)
     installed(monkeypatch, pygame_ce="2.5.8")
-    with pytest.raises(InstallationError, match=r"found pygame-ce 2\.5\.8, .*remove both"):
+    with pytest.raises(InstallationError, match=r"found pygame-ce 2\.5\.8, .*remove all and install one"):
         _compat.require_pygame()
+
+
+def test_broken_box2d_names_its_bindings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "Box2D", types.ModuleType("Box2D"))
+    installed(monkeypatch, box2d="2.3.10", ufal_pybox2d="2.3.10.5")
+    with pytest.raises(InstallationError, match=r"found box2d 2\.3\.10 and ufal-pybox2d .*pip uninstall -y box2d"):
+        CAR_RACING.make_env()
 
 
 def test_missing_pygame(monkeypatch: pytest.MonkeyPatch) -> None:

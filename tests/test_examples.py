@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from dreamgym import cli
+from dreamgym.collect.collect import record_episode
 from dreamgym.evaluate import evaluate_real, load_policy
-from dreamgym.world_model import WorldModel
+from dreamgym.world_model import WorldModel, locate
+from dreamgym.worlds.base import World
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -75,6 +80,17 @@ def test_sb3_ppo_drives_real_tracks(toy_bundle: Path, tmp_path: Path) -> None:
     assert score.score == pytest.approx(real["mean"])  # dreamgym evaluate's
 
 
+@pytest.mark.slow
+def test_sb3_ppo_learns_in_dooms_dream(tmp_path: Path) -> None:
+    if find_spec("stable_baselines3") is None:
+        pytest.skip("stable_baselines3 is not installed")
+    bundle = locate(None, "doom-take-cover")
+    run_example("sb3_ppo_doom.py", "--out ppo --steps 64 --num-envs 8", bundle, tmp_path)
+    with pytest.warns(UserWarning, match="unpickling"):
+        policy = load_policy(tmp_path / "ppo/model.zip", WorldModel.load(bundle), trust_pickle=True)
+    assert policy(np.zeros((1, 448), np.float32)).shape == (1, 1)
+
+
 def test_sb3_ppo_ends_by_its_clock(toy_bundle: Path, tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
@@ -96,6 +112,29 @@ def test_the_pages_python_runs_as_it_stands(page: str, toy_bundle: Path, tmp_pat
     command = [sys.executable, "-c", text.replace("learn(5_000_000)", "learn(1)")]
     finished = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr[-3000:]
+
+
+def test_onnx_rollout_needs_no_torch(toy_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    folder = tmp_path / "files"
+    assert cli.main(["export", str(toy_bundle), "--out", str(folder)]) == 0
+    blocked = "import runpy, sys; sys.modules.update(torch=None, dreamgym=None); sys.argv = sys.argv[1:]; "
+    code = f"{blocked}runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", code, str(EXAMPLES / "onnx_rollout.py"), "--folder", str(folder), "--seed", "3"]
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert re.search(r"return -?\d+\.\d after \d+ steps: (failure|complete|time limit)", finished.stdout)
+
+
+def test_the_world_of_ones_own_plays_and_records_as_it_is_described() -> None:
+    world: World = runpy.run_path(str(EXAMPLES / "own_world.py"))["WORLD"]
+    env = world.make_env(max_episode_steps=world.max_episode_steps)
+    assert env.action_space == world.actions.space()
+    assert world.preprocess(env.reset(seed=1)[0]).shape == (64, 64, 3)
+    episode = record_episode(world.players["follower"](), 1, 200, world=world)
+    assert episode.frames.shape[1:] == (64, 64, 3)
+    assert episode.rewards.sum() >= 1.0
 
 
 def test_every_example_is_on_the_compatibility_page() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import types
@@ -19,24 +20,22 @@ ROOT = Path(__file__).parents[1]
 
 # First to last; a module may import from its own layer and from earlier ones.
 LAYERS = (
-    {"errors", "config", "seeds", "registration", "_compat"},
-    {"episodes"},
-    {"real"},
-    {"training", "products"},
+    {"errors", "_compat", "_lazy"},
+    {"files", "local_engine", "parallel", "ray_engine", "tensor_files", "threads"},
+    {"worlds"},
+    {"registration", "config"},
+    {"data"},
+    {"training"},
     {"vision"},
     {"memory"},
-    {"control"},
-    {"bundle"},
+    {"controller"},
     {"world_model"},
-    {"assemble"},
+    {"reporting"},
     {"dream"},
-    {"encoder"},
-    {"controller_driver"},
-    {"recording"},
     {"wrappers"},
-    {"evaluate", "fidelity"},
-    {"dream_trials"},
-    {"pipeline", "demo", "play"},
+    {"collect", "evolve", "evaluate", "fidelity"},
+    {"export"},
+    {"pipeline", "demo", "play", "web"},
     {"cli"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -85,6 +84,13 @@ def backward_imports(module: str, source: str) -> list[str]:
     return bad
 
 
+def test_one_module_alone_knows_ray() -> None:
+    knowing = {
+        name for name, path in MODULES.items() if re.search(r"import ray\b|import_module\(.ray\b", path.read_text())
+    }
+    assert knowing == {"dreamgym.ray_engine"}
+
+
 def test_every_module_has_a_layer() -> None:
     parts = {name.split(".")[1] for name in MODULES if "." in name}
     assert parts <= RANKS.keys(), "give a new module its place in LAYERS"
@@ -95,15 +101,34 @@ def test_imports_go_down_the_layers(module: str) -> None:
     assert backward_imports(module, MODULES[module].read_text(encoding="utf-8")) == []
 
 
+def names_a_world(module: str, source: str) -> list[str]:
+    """The imports of one world's own modules, where a module is no part of a world."""
+    if module.startswith("dreamgym.worlds."):
+        return []
+    own = {"dreamgym.worlds.car_racing", "dreamgym.worlds.doom_take_cover"}
+    return [name for name in imported_modules(source, module) if ".".join(name.split(".")[:3]) in own]
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"dreamgym"}))
+def test_worlds_are_asked_for_by_the_registry_alone(module: str) -> None:
+    assert names_a_world(module, MODULES[module].read_text(encoding="utf-8")) == []
+
+
+def test_the_walk_sees_an_import_of_one_world() -> None:
+    source = "from dreamgym.worlds.car_racing.world import CAR_RACING\nfrom dreamgym.worlds import doom_take_cover"
+    assert len(names_a_world("dreamgym.collect.collect", source)) == 2
+    assert names_a_world("dreamgym.worlds.car_racing.players", source) == []
+
+
 @pytest.mark.parametrize(
     ("module", "source", "bad"),
     [
         ("dreamgym.vision.vae", "from dreamgym.memory.mdn_rnn import MDNRNN", 1),
-        ("dreamgym.control.linear", "def f():\n    import dreamgym.dream.core", 1),
-        ("dreamgym.real.drivers", "from dreamgym import WorldModel", 1),
-        ("dreamgym.real.drivers", "import dreamgym", 1),
+        ("dreamgym.controller.linear", "def f():\n    import dreamgym.dream.core", 1),
+        ("dreamgym.worlds.car_racing.scripted_drivers", "from dreamgym import WorldModel", 1),
+        ("dreamgym.worlds.car_racing.scripted_drivers", "import dreamgym", 1),
         ("dreamgym.dream.env", "from dreamgym.dream import core\nfrom dreamgym.errors import ActionError", 0),
-        ("dreamgym.real.world", "from dreamgym import __version__", 0),
+        ("dreamgym.worlds.car_racing.world", "from dreamgym import __version__", 0),
     ],
 )
 def test_the_walk_sees_a_backward_import(module: str, source: str, bad: int) -> None:
@@ -165,9 +190,17 @@ def test_import_takes_little_time_where_gymnasium_is_there() -> None:
 def test_registered_ids_name_real_classes() -> None:
     from dreamgym import registration
 
-    for env_id in (registration.DREAM_ID, registration.REAL_ID):
+    limits = {
+        registration.DREAM_ID: 1000,
+        registration.REAL_ID: 1000,
+        "DreamDoomTakeCover-v0": 2100,
+        "LatentDoomTakeCover-v0": 2100,
+        registration.ANY_DREAM_ID: None,
+        registration.ANY_LATENT_ID: None,
+    }
+    for env_id, limit in limits.items():
         spec = dreamgym.registration.gym.spec(env_id)
-        assert spec.max_episode_steps == 1000
+        assert spec.max_episode_steps == limit
         for entry_point in (spec.entry_point, spec.vector_entry_point):
             assert isinstance(entry_point, str)
             module, _, name = entry_point.partition(":")

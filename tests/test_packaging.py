@@ -51,6 +51,7 @@ def tree_files(root: Path) -> set[str]:
     link = dreamgym / "wrappers"
     modules = {path for path in dreamgym.rglob("*.py") if link not in path.parents}
     assets = {path for path in (dreamgym / "assets").rglob("*") if path.is_file()}
+    assets |= set((dreamgym / "web" / "site").iterdir())
     own = {str(path.relative_to(root).as_posix()) for path in modules | assets | {dreamgym / "py.typed"}}
     return own | {f"dreamgym/wrappers/{path.relative_to(wrappers).as_posix()}" for path in wrappers.rglob("*.py")}
 
@@ -108,7 +109,7 @@ def test_constraints_pin_every_dependency_exactly() -> None:
     metadata = project()["project"]
     assert isinstance(metadata, dict)
     extras = metadata["optional-dependencies"]
-    wanted = [*metadata["dependencies"], *extras["sb3"], *extras["train"], *extras["dev"]]
+    wanted = [*metadata["dependencies"], *extras["sb3"], *extras["train"], *extras["onnx"], *extras["dev"]]
     names = {re.split(r"[\[<>=;]", requirement)[0] for requirement in wanted}
     # ufal-pybox2d stands in for box2d where there is no wheel of it.
     assert names - pins.keys() == {"dreamgym", "ufal-pybox2d"}

@@ -11,8 +11,9 @@ if __name__ != "dreamgym.wrappers":
         "(pip install -e .) or run from the repository's root, and import dreamgym.wrappers."
     )
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dreamgym._lazy import lazy_names as _lazy_names
 
 if TYPE_CHECKING:
     from dreamgym.wrappers.latent import LatentObservation as LatentObservation
@@ -22,18 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["LatentObservation", "SB3VecEnv", "VectorLatentObservation"]
 
 # Imported when first asked for: torch is slow to load, and Stable-Baselines3 is not everyone's.
-_LAZY = {
-    "LatentObservation": "dreamgym.wrappers.latent",
-    "SB3VecEnv": "dreamgym.wrappers.sb3",
-    "VectorLatentObservation": "dreamgym.wrappers.vector_latent",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = _lazy_names(
+    __name__,
+    {
+        "LatentObservation": "dreamgym.wrappers.latent",
+        "SB3VecEnv": "dreamgym.wrappers.sb3",
+        "VectorLatentObservation": "dreamgym.wrappers.vector_latent",
+    },
+)

@@ -1,4 +1,4 @@
-"""From what a vector environment says of all its environments at once to what is said of each."""
+"""Infos of single environments from those of a vector environment."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ def has_rows(value: Any, num_envs: int) -> bool:
 
 
 def split_rows(value: Any, num_envs: int) -> list[Any]:
-    """The rows of an array or a tensor that has one for each environment, copies; else the same value for all."""
+    """The value of each environment.
+
+    Copies of the rows of an array or a tensor that has one for each; else the same value for all.
+    """
     return list(np.array(value)) if has_rows(value, num_envs) else [value] * num_envs
 
 
 def info_rows(infos: dict[str, Any], num_envs: int) -> list[dict[str, Any]]:
-    """A dict for each environment, of copies, from Gymnasium's infos, in which ``_key`` says who has ``key``.
+    """A dict of copies for each environment, from Gymnasium's vector infos.
+
+    In these, ``_key`` says which environments have ``key``.
 
     ``final_obs`` and ``final_info`` are left out.
     """

@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Dict, Space, Tuple
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from dreamgym.dream.options import require_count
 from dreamgym.errors import ConfigError, InstallationError
 from dreamgym.wrappers.infos import has_rows, info_rows, split_rows
 
@@ -133,8 +134,10 @@ class SB3VecEnv(VecEnv):
         return list(images)
 
     def get_attr(self, attr_name: str, indices: Indices = None) -> list[Any]:
-        """An attribute for each environment: a row of the vector environment's, where that is an array or a tensor
-        with a row for each, else the same for all; or the attribute of each environment inside it.
+        """An attribute for each environment.
+
+        A row of the vector environment's, where that is an array or a tensor with a row for each, else the same for
+        all; or the attribute of each environment inside it.
 
         Raises:
             AttributeError: no such attribute.
@@ -145,26 +148,33 @@ class SB3VecEnv(VecEnv):
         return [values[index] for index in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Indices = None) -> None:
-        """Set an attribute of the vector environment, or rows of it where it has one for each environment.
+        """Set an attribute of the vector environment, or its rows.
+
+        Rows are set where it has one for each environment.
+
+        A new one is set where environments stand inside, in each of those named; else in the vector environment.
 
         Raises:
-            AttributeError: no such attribute.
             ConfigError: only some environments were named, and the attribute is one for all.
         """
         layer = self._layer(attr_name)
         chosen = list(self._get_indices(indices))
-        if layer is None:
-            values = self.get_attr(attr_name)
+        inside = self._layer("envs")
+        if layer is None and inside is not None:
+            for index in chosen:
+                inside.envs[index].set_wrapper_attr(attr_name, value)
+        elif layer is None and self._layer("set_attr") is not None:
+            values = self.get_attr(attr_name) if indices is not None else [value] * self.num_envs
             for index in chosen:
                 values[index] = value
             self._inside(attr_name).set_attr(attr_name, values)
         elif indices is None:
-            setattr(layer, attr_name, value)
+            setattr(layer or self.env.unwrapped, attr_name, value)
         elif attr_name == "temperature" and hasattr(layer, "set_temperature"):
             mask = np.zeros(self.num_envs, np.bool_)
             mask[chosen] = True
             layer.set_temperature(value, mask)
-        elif not has_rows(getattr(layer, attr_name), self.num_envs):
+        elif layer is None or not has_rows(getattr(layer, attr_name), self.num_envs):
             raise ConfigError(f"{attr_name} is one for all environments: expected indices=None, got {indices}")
         else:
             current = np.array(getattr(layer, attr_name))
@@ -174,7 +184,7 @@ class SB3VecEnv(VecEnv):
     def env_method(
         self, method_name: str, *method_args: Any, indices: Indices = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Call a method of the vector environment once, for all, or of each environment inside it.
+        """Call a method of the vector environment, or of each inside it.
 
         Raises:
             AttributeError: no such method.
@@ -195,19 +205,15 @@ class SB3VecEnv(VecEnv):
         return split_rows(result, self.num_envs)
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Indices = None) -> list[bool]:
-        """Whether a wrapper of this class, Gymnasium's vector wrappers included, is around the environments."""
-        wrapped = any(isinstance(layer, wrapper_class) for layer in self._layers())
-        return [wrapped for _ in self._get_indices(indices)]
-
-    def _layers(self) -> Iterable[Any]:
-        layer: Any = self.env
-        while layer is not None:
-            yield layer
-            layer = getattr(layer, "env", None)
+        """Whether a wrapper of this class is around each environment, Gymnasium's vector wrappers included."""
+        around = any(isinstance(layer, wrapper_class) for layer in _layers(self.env))
+        inside = getattr(self._layer("envs"), "envs", None) or [None] * self.num_envs
+        wrapped = [around or any(isinstance(layer, wrapper_class) for layer in _layers(env)) for env in inside]
+        return [wrapped[index] for index in self._get_indices(indices)]
 
     def _layer(self, name: str) -> Any:
         """The outermost vector wrapper or environment that has an attribute, or None."""
-        return next((layer for layer in self._layers() if hasattr(layer, name)), None)
+        return next((layer for layer in _layers(self.env) if hasattr(layer, name)), None)
 
     def _inside(self, name: str) -> Any:
         """The layer that reaches into environments inside it, as SyncVectorEnv does."""
@@ -221,15 +227,31 @@ class SB3VecEnv(VecEnv):
 _SINGLE = {"observation_space": "single_observation_space", "action_space": "single_action_space"}
 
 
+def _layers(env: Any) -> Iterable[Any]:
+    """An environment's wrappers from outside to inside, and itself."""
+    while env is not None:
+        yield env
+        env = getattr(env, "env", None)
+
+
 def _alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two environments' reset options are the same; they may hold arrays."""
     return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def _vector_env(env: Any, num_envs: int | None, kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
+    if "n_envs" in kwargs:
+        raise ConfigError("n_envs: SB3VecEnv calls it num_envs, as Gymnasium does")
+    if num_envs is not None:
+        require_count("num_envs", num_envs)
     if isinstance(env, str):
         arguments = {"autoreset_mode": AutoresetMode.SAME_STEP, **kwargs}
         env = gym.make_vec(env, num_envs=1 if num_envs is None else num_envs, **arguments)
+    elif not isinstance(env, VectorEnv):
+        raise ConfigError(
+            f"expected an id or a vector environment, got {env!r}; put functions that make environments into "
+            "gymnasium.vector.SyncVectorEnv([...], autoreset_mode=AutoresetMode.SAME_STEP)"
+        )
     elif kwargs or num_envs not in (None, env.num_envs):
         raise ConfigError(f"{env} is made already: expected no num_envs and no arguments, got {num_envs}, {kwargs}")
     mode = env.metadata.get("autoreset_mode")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final
@@ -14,25 +14,64 @@ from gymnasium.vector import VectorActionWrapper, VectorEnv, VectorWrapper
 from gymnasium.wrappers import MaxAndSkipObservation, TransformAction
 from numpy.typing import NDArray
 
+from dreamgym.dream.latent_encoder import LatentEncoder
+from dreamgym.dream.options import open_world_model
 from dreamgym.dream.rendering import decode_frames
-from dreamgym.dream.spaces import ActionReader, action_space, observation_space
-from dreamgym.encoder import LatentEncoder
-from dreamgym.errors import ActionError, ObservationError
-from dreamgym.real.world import CAR_RACING, World
+from dreamgym.dream.spaces import ActionReader, observation_space
+from dreamgym.errors import ActionError, BundleVersionError, ConfigError, ObservationError, ResetNeededError
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.base import World
+from dreamgym.worlds.registry import find, find_registered
 
-__all__ = ["LatentView", "SingleActions", "action_reader", "require_frames", "require_plain_actions"]
+__all__ = [
+    "LatentView",
+    "SingleActions",
+    "SkipGuard",
+    "action_reader",
+    "open_world",
+    "require_frames",
+    "require_plain_actions",
+    "require_world",
+]
 
-_RAW_FRAMES: Final = Box(0, 255, (96, 96, 3), np.uint8)
 _AnyEnv = gym.Env[Any, Any] | VectorEnv[Any, Any, Any]
 _STATEFUL: Final = "gymnasium.wrappers.stateful_action"  # StickyAction, RepeatAction
+
+
+def open_world(world_model: WorldModel | str | Path | None, world: World | str | None) -> tuple[WorldModel, World]:
+    """A world model, and the description of the world that it was made from.
+
+    Args:
+        world_model: a bundle, the folder of one, or None for the one that :meth:`WorldModel.load` finds.
+        world: a description, its name or ``module:OBJECT``; None for the registered world that the bundle names.
+
+    Raises:
+        ConfigError: the bundle's world is not registered and none is given.
+        BundleError: the bundle is missing, damaged, or of another world.
+    """
+    described = None if world is None else find(world)
+    # Of a world of one's own there is no bundle in the package.
+    opened = open_world_model(world_model, world if world_model is None and isinstance(world, str) else None)
+    name = opened.world_name
+    if described is None:
+        try:
+            return opened, find_registered(name)
+        except ConfigError as error:
+            raise ConfigError(
+                f"world: expected the description of {name!r}, the bundle's world, which is not registered here; pass "
+                "world= as a World or module:OBJECT, or register it with dreamgym.register_world"
+            ) from error
+    if described.name != name:
+        raise BundleVersionError(f"world_model: expected one of {described.name!r}, got one of {name!r}")
+    return opened, described
 
 
 class LatentView:
     """An encoder, and what an observation type shows of it.
 
     Args:
-        world_model: a bundle, the folder of one, or None for the one that :meth:`WorldModel.load` finds.
+        world_model: the bundle.
+        world: that it was made from.
         num_envs: rows.
         obs_type: ``"features"``, ``"latent"`` or ``"rgb"``.
         latent: ``"sample"`` or ``"mean"``.
@@ -40,21 +79,17 @@ class LatentView:
 
     Raises:
         ConfigError: unknown ``obs_type``, ``latent`` or ``precision``.
-        BundleError: the bundle is missing or damaged.
     """
 
     def __init__(
-        self,
-        world_model: WorldModel | str | Path | None,
-        num_envs: int,
-        obs_type: str,
-        latent: str,
-        precision: str = "float32",
+        self, world_model: WorldModel, world: World, num_envs: int, obs_type: str, latent: str, precision: str
     ) -> None:
-        self.world_model = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
-        memory = self.world_model.memory
+        self.world_model = world_model
+        memory = world_model.memory
         self.space = observation_space(obs_type, memory.latent_size, memory.hidden_size)
-        self.encoder = LatentEncoder(self.world_model, num_envs, latent=latent, precision=precision)
+        self.encoder = LatentEncoder(
+            world_model, num_envs, latent=latent, precision=precision, preprocess=world.preprocess
+        )
         self._obs_type = obs_type
 
     def observe(self) -> NDArray[Any]:
@@ -64,20 +99,37 @@ class LatentView:
         return self.encoder.features() if self._obs_type == "features" else self.encoder.latents()
 
 
+class Viewed:
+    """Gives the world model and the encoder behind latent observations."""
+
+    _view: LatentView
+
+    @property
+    def world_model(self) -> WorldModel:
+        """V, M and the rest of the bundle."""
+        return self._view.world_model
+
+    @property
+    def encoder(self) -> LatentEncoder:
+        """What holds z, h and the noise; a single environment's is a batch of one."""
+        return self._view.encoder
+
+
 class SingleActions:
-    """From an action given to a wrapper around one environment to the action that the car executes.
+    """From an action given to a wrapper to the one that is executed.
 
     A ``TransformAction`` beneath is asked once here and once by itself: it must give the same both times.
 
     Args:
         env: ends, under its wrappers, in the world's environment.
         wrapper: who asks, for the message.
+        world: whose actions are expected.
 
     Raises:
         ActionError: another action space than the world's, or a wrapper that hides what is executed.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], wrapper: str) -> None:
+    def __init__(self, env: gym.Env[Any, Any], wrapper: str, world: World) -> None:
         self._shape = env.action_space.shape
         self._transforms: list[Callable[[Any], Any]] = []
         layer = env
@@ -88,7 +140,7 @@ class SingleActions:
                 raise _hidden(layer, wrapper)
             layer = layer.env
         self._continuous = isinstance(layer.action_space, Box)
-        self._reader = action_reader(layer.action_space, wrapper)
+        self._reader = action_reader(layer.action_space, wrapper, world)
 
     def read(self, action: Any) -> tuple[Any, NDArray[np.float32]]:
         """The action to pass on, and the one that is executed, float32 of shape (A,).
@@ -106,7 +158,10 @@ class SingleActions:
 
 
 def require_plain_actions(env: _AnyEnv, wrapper: str) -> None:
-    """Raise ActionError where a wrapper around a batch, or one environment of it, executes other actions than given."""
+    """Raise ActionError where other actions are executed than were given.
+
+    For a wrapper around a batch, and for each environment of it.
+    """
     while isinstance(env, gym.Wrapper | VectorWrapper):
         if _acts_otherwise(env):
             raise _hidden(env, wrapper)
@@ -127,29 +182,89 @@ def _hidden(layer: _AnyEnv, wrapper: str) -> ActionError:
     )
 
 
-def action_reader(space: Space[Any], wrapper: str, world: World = CAR_RACING) -> ActionReader:
+def action_reader(space: Space[Any], wrapper: str, world: World) -> ActionReader:
     """The reader of the world's actions, continuous or discrete.
 
     Raises:
         ActionError: the space is neither.
     """
-    continuous, discrete = action_space(world, True), action_space(world, False)
-    if space not in (continuous, discrete):
+    actions = world.actions
+    kinds = [kind for kind, there in ((True, actions.box), (False, bool(actions.discrete))) if there]
+    spaces = [actions.space(kind) for kind in kinds]
+    if space not in spaces:
         raise ActionError(
-            f"{wrapper} expected {world.name}'s actions, {continuous} or {discrete}; got {space}. {_remedy(world)}"
-            f"change actions around {wrapper}"
+            f"{wrapper} expected {world.env_id}'s actions, {' or '.join(map(str, spaces))}; got {space}. "
+            f"{_remedy(world)}change actions around {wrapper}"
         )
-    return ActionReader(world, continuous=not isinstance(space, Discrete))
+    return ActionReader(world.actions, continuous=not isinstance(space, Discrete))
 
 
-def require_frames(space: Space[Any], wrapper: str, world: World = CAR_RACING) -> None:
-    """Raise ObservationError unless the space is that of the world's frames, uint8 of shape (96, 96, 3)."""
-    if space != _RAW_FRAMES:
+def require_frames(space: Space[Any], wrapper: str, world: World) -> None:
+    """Raise ObservationError unless the space is that of the world's raw frames, uint8."""
+    frames = Box(0, 255, world.preprocess.raw_shape, np.uint8)
+    if space != frames:
         raise ObservationError(
-            f"{wrapper} expected {world.name}'s frames, {_RAW_FRAMES}; got {space}. {_remedy(world)}"
+            f"{wrapper} expected {world.env_id}'s frames, {frames}; got {space}. {_remedy(world)}"
             f"change observations, such as FrameStackObservation, around {wrapper}"
         )
 
 
+def require_world(env: gym.Env[Any, Any], wrapper: str, world: World) -> None:
+    """Raise ObservationError where an environment is not the world as it was recorded."""
+    reason = world.accepts(env)
+    if reason is not None:
+        raise ObservationError(f"{wrapper} expected {world.env_id} as it was recorded for V and M: {reason}")
+
+
+class SkipGuard:
+    """Checks that each of a wrapper's steps is one step of the world.
+
+    Where the simulator tells its time.
+
+    A wrapper that skips frames makes several. A copy of the environment may begin anew, unlike the wrapper around it.
+
+    Args:
+        envs: beneath the wrapper.
+        wrapper: who asks, for the message.
+        world: tells the time.
+    """
+
+    def __init__(self, envs: Sequence[gym.Env[Any, Any]], wrapper: str, world: World) -> None:
+        self._envs = envs
+        self._wrapper = wrapper
+        self._world = world
+        self._times: list[int | None] = []
+
+    def note(self) -> None:
+        """Note the time, after a reset."""
+        self._times = [self._world.simulated_steps(env) for env in self._envs]
+
+    def before_step(self) -> None:
+        """Raise ResetNeededError where the time is not the noted one."""
+        now = [self._world.simulated_steps(env) for env in self._envs]
+        if now != self._times:
+            rows = [row for row, (one, other) in enumerate(zip(now, self._times, strict=True)) if one != other]
+            raise ResetNeededError(
+                f"environments {rows} are not where {self._wrapper} left them: a copy of {self._world.env_id} begins "
+                f"anew, and what is reset or stepped beneath {self._wrapper} is unknown to it; call reset()"
+            )
+
+    def after_step(self, whole: NDArray[np.bool_] | None = None) -> None:
+        """Raise ObservationError where more or less than one step was made.
+
+        Args:
+            whole: environments that were not reset in between, bool of shape (num_envs,); None for all.
+        """
+        for index, (env, before) in enumerate(zip(self._envs, self._times, strict=True)):
+            now = self._world.simulated_steps(env)
+            if before is None or now is None or now == before + 1 or not (whole is None or whole[index]):
+                continue
+            raise ObservationError(
+                f"{self._wrapper} expected {self._world.env_id} to make one step of its own in each, as M does; got "
+                f"{now - before}. Put a wrapper that skips or repeats frames around {self._wrapper}, not beneath it"
+            )
+        self.note()
+
+
 def _remedy(world: World) -> str:
-    return f'Wrap gym.make("{world.name}") or gym.make_vec("{world.name}") itself, and put wrappers that '
+    return f'Wrap gym.make("{world.env_id}") or gym.make_vec("{world.env_id}") itself, and put wrappers that '

@@ -12,11 +12,21 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from dreamgym.dream.vector_options import parse_seeds
-from dreamgym.encoder import LatentEncoder, LatentState
+from dreamgym.dream.latent_encoder import LatentState
+from dreamgym.dream.options import parse_seeds, take_reset_mask
 from dreamgym.errors import ConfigError, ResetNeededError
 from dreamgym.world_model import WorldModel
-from dreamgym.wrappers.spaces import LatentView, action_reader, require_frames, require_plain_actions
+from dreamgym.worlds.base import World
+from dreamgym.wrappers.spaces import (
+    LatentView,
+    SkipGuard,
+    Viewed,
+    action_reader,
+    open_world,
+    require_frames,
+    require_plain_actions,
+    require_world,
+)
 
 __all__ = ["VectorLatentObservation"]
 
@@ -29,8 +39,8 @@ else:
     _Base = VectorWrapper  # generic at run time only in later versions of Gymnasium
 
 
-class VectorLatentObservation(_Base):
-    """Shows a batch of CarRacing-v3 through V and M; see :class:`~dreamgym.wrappers.LatentObservation`.
+class VectorLatentObservation(Viewed, _Base):
+    """Shows a batch of real environments through V and M; see :class:`~dreamgym.wrappers.LatentObservation`.
 
     All frames are encoded at once. Environment i gives, to the bit, what a single one with its seed gives alone. h
     begins at zero with each episode, by the environments' autoreset mode: NEXT_STEP (in the step after the end, whose
@@ -38,18 +48,20 @@ class VectorLatentObservation(_Base):
     episodes' last observations, encoded as well) and DISABLED (by ``reset(options={"reset_mask": mask})``).
 
     Args:
-        envs: a vector environment of CarRacing-v3, ``continuous`` or not. Wrappers that change actions or observations
-            go around this one; within environments in processes of their own, they are not seen and not refused.
+        envs: a vector environment of the bundle's world, such as CarRacing-v3. Wrappers that change actions or
+            observations, or skip frames, go around this one; within environments in processes of their own, they are
+            not seen and not refused.
         obs_type: ``"features"``, ``"latent"`` or ``"rgb"``.
         latent: ``"sample"`` or ``"mean"``.
         world_model: a bundle, the folder of one, or None for the one that :meth:`WorldModel.load` finds.
         precision: ``"float32"``, or ``"bfloat16"`` for V's convolutions.
+        world: see :class:`~dreamgym.wrappers.LatentObservation`.
 
     Raises:
-        ConfigError: unknown ``obs_type``, ``latent`` or ``precision``, or no autoreset mode in the environments'
-            metadata.
-        ObservationError: the environments do not show CarRacing's frames, uint8 of shape (96, 96, 3).
-        ActionError: their actions are not CarRacing's, or are changed by a wrapper inside; in ``step``, a bad action
+        ConfigError: unknown ``obs_type``, ``latent``, ``precision`` or ``world``, or no autoreset mode in the
+            environments' metadata.
+        ObservationError: as :class:`~dreamgym.wrappers.LatentObservation`.
+        ActionError: their actions are not the world's, or are changed by a wrapper inside; in ``step``, a bad action
             (nothing has changed then).
         BundleError: the bundle is missing or damaged.
 
@@ -73,6 +85,7 @@ class VectorLatentObservation(_Base):
         latent: str = "sample",
         world_model: WorldModel | str | Path | None = None,
         precision: str = "float32",
+        world: World | str | None = None,
     ) -> None:
         super().__init__(envs)
         name = type(self).__name__
@@ -82,12 +95,16 @@ class VectorLatentObservation(_Base):
                 f'{name} expected an AutoresetMode in metadata["autoreset_mode"] of the vector environment, by which '
                 f"it knows where episodes begin; got {self.autoreset_mode!r}"
             )
-        require_frames(envs.single_observation_space, name)
-        self._reader = action_reader(envs.single_action_space, name)
+        opened, described = open_world(world_model, world)
+        require_frames(envs.single_observation_space, name, described)
+        self._reader = action_reader(envs.single_action_space, name, described)
         require_plain_actions(envs, name)
-        for env in getattr(envs.unwrapped, "envs", ()):
+        inside = getattr(envs.unwrapped, "envs", ())
+        for env in inside:
             require_plain_actions(env, name)
-        self._view = LatentView(world_model, envs.num_envs, obs_type, latent, precision)
+            require_world(env, name, described)
+        self._skips = SkipGuard(inside, name, described)
+        self._view = LatentView(opened, described, envs.num_envs, obs_type, latent, precision)
         self.single_observation_space = self._view.space
         self.observation_space = batch_space(self._view.space, envs.num_envs)
         self._ended = np.zeros(envs.num_envs, dtype=np.bool_)
@@ -104,26 +121,20 @@ class VectorLatentObservation(_Base):
         Raises:
             ConfigError: for a mask of another type or shape, or without one True; nothing has changed.
         """
+        mask, _ = take_reset_mask(options, self.num_envs)
         options = None if options is None else dict(options)  # Gymnasium takes the mask out of it
-        mask = None if options is None else self._checked_mask(options.get("reset_mask"))
         seeds = None if seed is None else parse_seeds(seed, self.num_envs)  # Gymnasium wants Python's own ints
         frames, infos = self.env.reset(seed=seeds, options=options)  # type: ignore[arg-type]  # a list is allowed
         self.encoder.reset(frames, seeds=seeds, mask=mask)
-        self._ended[slice(None) if mask is None else mask] = False
+        self._skips.note()
+        self._ended[mask] = False
         return self._view.observe(), infos
 
-    def _checked_mask(self, mask: Any) -> NDArray[np.bool_] | None:
-        if mask is None:
-            return None
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            got = f"{mask.dtype} of shape {mask.shape}" if isinstance(mask, np.ndarray) else repr(mask)
-            raise ConfigError(f'options["reset_mask"]: expected bool of shape ({self.num_envs},), got {got}')
-        if not mask.any():
-            raise ConfigError('options["reset_mask"]: expected at least one True, got none')
-        return mask.copy()
-
     def step(self, actions: Any) -> StepReturn:
-        """Drive one frame everywhere. See the class for what is observed and which errors are raised."""
+        """Make one step in every environment.
+
+        See the class for what is observed and which errors are raised.
+        """
         self.encoder.require_reset()
         if self.autoreset_mode is AutoresetMode.DISABLED and self._ended.any():
             raise ResetNeededError(
@@ -133,9 +144,12 @@ class VectorLatentObservation(_Base):
         resetting = self._ended if self.autoreset_mode is AutoresetMode.NEXT_STEP else np.zeros_like(self._ended)
         executed = self._reader.read(actions, (self.num_envs,), ~resetting).numpy()
         passed = executed if isinstance(self._reader.space, Box) else np.where(resetting, 0, actions)
+        self._skips.before_step()
         frames, rewards, terminations, truncations, infos = self.env.step(passed)
         ended = np.logical_or(terminations, truncations)
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and ended.any():
+        same_step = self.autoreset_mode is AutoresetMode.SAME_STEP
+        self._skips.after_step(~(ended if same_step else resetting))
+        if same_step and ended.any():
             infos = self._end_and_begin(frames, executed, ended, infos)
         else:
             self.encoder.step(frames, executed, starts=resetting)
@@ -159,16 +173,9 @@ class VectorLatentObservation(_Base):
         return {**infos, "final_obs": observations}
 
     @property
-    def world_model(self) -> WorldModel:
-        """V, M and the rest of the bundle."""
-        return self._view.world_model
-
-    @property
-    def encoder(self) -> LatentEncoder:
-        """What holds z, h and the generators of noise."""
-        return self._view.encoder
-
-    @property
     def latent_state(self) -> LatentState:
-        """z, h and c as they are now, copies, float32 of shape (num_envs, 32), (num_envs, 256) and (num_envs, 256)."""
+        """z, h and c as they are now, copies.
+
+        float32 of shape (num_envs, Z), (num_envs, H) and (num_envs, H).
+        """
         return self.encoder.state

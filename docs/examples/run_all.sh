@@ -29,6 +29,7 @@ for library in "${@:-sb3 torchrl evotorch tianshou rllib zoo}"; do
         prepare sb3 "$work/pins" "stable-baselines3>=2.7" "sb3-contrib>=2.7"
         run "$examples/sb3_ppo.py" --out "$work/ppo" --steps 65536 --validation 1
         run "$examples/sb3_ppo.py" --out "$work/ppo" --evaluate --episodes 1
+        run "$examples/sb3_ppo_doom.py" --out "$work/ppo-doom" --steps 65536
         run "$examples/sb3_sac.py" --steps 2000 --num-envs 16 --buffer 5000 --episodes 1
         run "$examples/sb3_recurrent_ppo.py" --steps 1024 --num-envs 16 --episodes 1
         run "$examples/sb3_cnn_ppo.py" --steps 128 --num-envs 4 --episodes 1

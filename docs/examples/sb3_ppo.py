@@ -30,10 +30,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor
 
+from dreamgym.data.seeds import TEST_SEEDS, VALIDATION_SEEDS
 from dreamgym.evaluate import evaluate_real
 from dreamgym.evaluate.policies import SB3Policy
 from dreamgym.memory.mdn_rnn import MDNRNN
-from dreamgym.seeds import TEST_SEEDS, VALIDATION_SEEDS
 from dreamgym.world_model import WorldModel
 from dreamgym.wrappers import SB3VecEnv
 
@@ -46,18 +46,18 @@ NOT_SAVED = ["learning_rate", "lr_schedule", "ep_info_buffer", "_last_obs", "_la
 
 
 class CautiousDriving(VecEnvWrapper):
-    """What keeps a driver from living on the dream's mistakes; actions are in [-1, 1], as policies give them.
+    """What keeps a policy from exploiting the dream's mistakes; actions are in [-1, 1], as policies give them.
 
     Args:
         venv: dreams with rescaled actions.
         smoothness: points off for a mean change of steering, gas and brake by one, in the car's own units: a wheel that
             shakes from stop to stop costs nothing in the dream and a lap in reality.
-        effort: points off for a frame at full lock, half the lock costing a quarter: who weaves from stop to stop has
-            no lock left for a bend.
-        pace: points a frame, averaged over half a second, beyond which progress pays nothing: the dream shows fewer
-            hairpins than reality, and a faster lap earns little.
-        missed: points off for each tile that M believes is left behind untouched: a real lap that missed one does not
-            end.
+        steering_penalty: points off for a frame at full lock, half the lock costing a quarter: who weaves from stop to
+            stop has no lock left for a bend.
+        progress_limit: points a frame, averaged over half a second, beyond which progress pays nothing: the dream shows
+            fewer hairpins than reality, and a faster lap earns little.
+        missed_tile_penalty: points off for each tile that M believes is left behind untouched: a real lap that missed
+            one does not end.
         memory: M, whose h the observations hold.
         noise: standard deviation of what is added to each feature, so that no choice hangs on its finest shades.
         seed: of the noise.
@@ -68,27 +68,27 @@ class CautiousDriving(VecEnvWrapper):
         venv: VecEnv,
         *,
         smoothness: float,
-        effort: float,
-        pace: float,
-        missed: float,
+        steering_penalty: float,
+        progress_limit: float,
+        missed_tile_penalty: float,
         memory: MDNRNN,
         noise: float,
         seed: int,
     ) -> None:
         super().__init__(venv)
-        self._missed, self._memory = missed, memory
+        self._missed_tile_penalty, self._memory = missed_tile_penalty, memory
         self._weights = smoothness / 3.0 * np.array([1.0, 0.5, 0.5], np.float32)
-        self._effort, self._limit = effort, pace
+        self._steering_penalty, self._limit = steering_penalty, progress_limit
         self._noise, self._generator = noise, np.random.default_rng(seed)
         self._actions = np.zeros((venv.num_envs, 3), np.float32)
         self._previous = np.full_like(self._actions, np.nan)
-        self._pace = np.zeros(venv.num_envs, np.float32)
+        self._progress = np.zeros(venv.num_envs, np.float32)
 
     def _seen(self, observations: NDArray[np.float32]) -> NDArray[np.float32]:
         return observations + self._noise * self._generator.standard_normal(observations.shape, np.float32)
 
     def reset(self) -> Any:
-        self._previous[:], self._pace[:] = np.nan, 0.0
+        self._previous[:], self._progress[:] = np.nan, 0.0
         return self._seen(self.venv.reset())
 
     def step_async(self, actions: NDArray[np.float32]) -> None:
@@ -97,14 +97,15 @@ class CautiousDriving(VecEnvWrapper):
 
     def step_wait(self) -> Any:
         observations, rewards, dones, infos = self.venv.step_wait()
-        self._pace += (rewards + 0.1 - self._pace) / 25.0  # without the frame's cost of 0.1
+        self._progress += (rewards + 0.1 - self._progress) / 25.0  # without the frame's cost of 0.1
         change = np.abs(self._actions - self._previous) @ self._weights
-        effort = self._effort * np.square(self._actions[:, 0])
+        steering = self._steering_penalty * np.square(self._actions[:, 0])
         h = torch.from_numpy(observations[:, self._memory.latent_size :])
-        missed = self._missed * torch.sigmoid(self._memory.missed_logit(h)).numpy() * ~dones  # then h is the next one's
-        paid = rewards - np.nan_to_num(change) - effort - missed - np.maximum(self._pace - self._limit, 0.0)
+        chance = torch.sigmoid(self._memory.event_logit(h)).numpy() * ~dones  # then h is the next episode's
+        missed = self._missed_tile_penalty * chance
+        paid = rewards - np.nan_to_num(change) - steering - missed - np.maximum(self._progress - self._limit, 0.0)
         self._previous = self._actions
-        self._previous[dones], self._pace[dones] = np.nan, 0.0  # an episode's first action is no change
+        self._previous[dones], self._progress[dones] = np.nan, 0.0  # an episode's first action is no change
         return self._seen(observations), paid * REWARD_SCALE, dones, infos
 
 
@@ -143,7 +144,7 @@ def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
         rescale_actions=True,
         world_model=args.world_model,
         temperature=tuple(args.temperature),
-        # Short dreams that begin before bends and mishaps: at the line, and from then on, the dream is too kind.
+        # Short dreams that begin before bends and mishaps: at the start, and from then on, the dream is too kind.
         start="hard",
         max_episode_steps=args.episode_steps,
         precision="bfloat16",
@@ -155,9 +156,9 @@ def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
         CautiousDriving(
             VecMonitor(dreams),
             smoothness=args.smoothness,
-            effort=args.effort,
-            pace=args.pace,
-            missed=args.missed,
+            steering_penalty=args.steering_penalty,
+            progress_limit=args.progress_limit,
+            missed_tile_penalty=args.missed_tile_penalty,
             memory=WorldModel.load(args.world_model).memory,
             noise=args.noise,
             seed=args.seed,
@@ -257,10 +258,10 @@ def main() -> None:
     parser.add_argument("--gamma", type=float, default=0.995)
     parser.add_argument("--temperature", type=float, nargs=2, default=(1.0, 1.0), help="drawn for each episode")
     parser.add_argument("--smoothness", type=float, default=1.0, help="penalty on changes of the action")
-    parser.add_argument("--effort", type=float, default=0.1, help="penalty on a frame at full lock")
+    parser.add_argument("--steering-penalty", type=float, default=0.1, help="penalty on a frame at full lock")
     parser.add_argument("--episode-steps", type=int, default=250, help="of a dream; what follows is estimated")
-    parser.add_argument("--pace", type=float, default=1.2, help="points a frame beyond which progress pays nothing")
-    parser.add_argument("--missed", type=float, default=30.0, help="points off for a tile left behind untouched")
+    parser.add_argument("--progress-limit", type=float, default=1.2, help="points a frame that progress may pay")
+    parser.add_argument("--missed-tile-penalty", type=float, default=30.0, help="for a tile left behind untouched")
     parser.add_argument("--noise", type=float, default=0.07, help="on the features, while learning")
     parser.add_argument("--validation", type=int, default=16, help="validation tracks; 0: the last checkpoint is kept")
     parser.add_argument("--seed", type=int, default=0)

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from dreamgym.config.driving import DemoConfig, EvaluateConfig, FidelityConfig, PlayConfig
-from dreamgym.config.folders import claim_folder, to_json, whole_lines, write_json, write_text
+from dreamgym.config.commands import DemoConfig, EvaluateConfig, ExportConfig, FidelityConfig, PlayConfig, WebConfig
+from dreamgym.config.evolution import EvolveConfig, EvolveSettings
+from dreamgym.config.imports import ImportConfig
 from dreamgym.config.pipeline import PipelineConfig
-from dreamgym.config.training import CollectConfig, EvolveConfig, MemoryConfig, VisionConfig
+from dreamgym.config.recordings import CollectConfig
+from dreamgym.config.training import (
+    AssembleConfig,
+    EncodeConfig,
+    MemoryConfig,
+    MemorySettings,
+    VisionConfig,
+    VisionSettings,
+)
 
 __all__ = [
+    "AssembleConfig",
     "CollectConfig",
     "DemoConfig",
+    "EncodeConfig",
     "EvaluateConfig",
     "EvolveConfig",
+    "EvolveSettings",
+    "ExportConfig",
     "FidelityConfig",
+    "ImportConfig",
     "MemoryConfig",
+    "MemorySettings",
     "PipelineConfig",
     "PlayConfig",
     "VisionConfig",
-    "claim_folder",
-    "to_json",
-    "whole_lines",
-    "write_json",
-    "write_text",
+    "VisionSettings",
+    "WebConfig",
 ]

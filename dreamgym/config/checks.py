@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from dreamgym.errors import ConfigError
+from dreamgym.worlds.registry import canonical
 
-__all__ = ["require", "require_not_negative", "require_positive"]
+__all__ = ["name_world", "require", "require_not_negative", "require_positive"]
 
 
 def require(condition: bool, name: str, wanted: str, got: object) -> None:
     """Raise :class:`~dreamgym.errors.ConfigError`, saying what was wanted of a field and what came, where not met."""
     if not condition:
         raise ConfigError(f"{name}: expected {wanted}, got {got!r}")
+
+
+def name_world(config: Any) -> None:
+    """Spell a configuration's world in the one way.
+
+    Runs in another spelling are then the same runs.
+
+    Raises:
+        ConfigError: there is no such world.
+    """
+    if config.world is not None:
+        object.__setattr__(config, "world", canonical(config.world))
 
 
 def require_positive(config: object, *names: str) -> None:

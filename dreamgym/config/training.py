@@ -1,79 +1,44 @@
-"""The stages from recorded drives to a controller: collect, train V, train M, evolve C."""
+"""From recorded episodes to a bundle: train V, encode the episodes, train M, assemble.
+
+A stage's ``...Settings`` are what ``train all`` may say of it. Its ``...Config`` are a command's options, which name
+its files as well.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from dreamgym.config.checks import require, require_not_negative, require_positive
+from dreamgym.config.checks import name_world, require, require_not_negative, require_positive
+from dreamgym.worlds.base import ModelSizes, World
+from dreamgym.worlds.registry import DEFAULT
 
-__all__ = ["CollectConfig", "EvolveConfig", "MemoryConfig", "VisionConfig"]
-
-
-@dataclass(frozen=True)
-class CollectConfig:
-    """Record real drives."""
-
-    out: Path
-    """Folder for the episodes."""
-    frames: int = 300_000
-    """How many frames to record, about."""
-    mix: dict[str, float] = field(
-        default_factory=lambda: {
-            "follower": 0.3,
-            "wild_follower": 0.3,
-            "reckless_follower": 0.15,
-            "jittery_follower": 0.1,
-            "smooth_random": 0.1,
-            "random_agent": 0.05,
-            "controller": 0.0,
-            "disturbed_controller": 0.0,
-            "blinded_controller": 0.0,
-            "aimless_follower": 0.0,
-            "circling_follower": 0.0,
-            "leaving_follower": 0.0,
-            "parking_follower": 0.0,
-            "straying_agent": 0.0,
-            "turning_follower": 0.0,
-        }
-    )
-    """Share of the episodes that each driver records."""
-    controller: Path | None = None
-    """A controller's file, for the drivers ``controller``, ``disturbed_controller`` and ``blinded_controller``."""
-    world_model: Path | None = None
-    """The bundle that the controller sees through; the package's own when not given."""
-    workers: int = 2
-    """Processes recording at once."""
-    seed: int = 0
-    """Decides the tracks and every driver's choices."""
-    lengths: tuple[int, ...] = (300, 500, 1000)
-    """Time limits of episodes, one drawn for each."""
-    patience: int | None = None
-    """End an episode after so many frames without progress, so that a car lost on the grass fills no shards."""
-
-    def __post_init__(self) -> None:
-        require_positive(self, "frames", "workers")
-        require(0 <= self.seed < 900, "seed", "0 to 899", self.seed)
-        require(
-            bool(self.mix) and all(share >= 0 for share in self.mix.values()) and sum(self.mix.values()) > 0,
-            "mix",
-            "shares that are not negative and not all zero",
-            self.mix,
-        )
-        require(self.patience is None or self.patience > 0, "patience", "a positive number or None", self.patience)
-        require(bool(self.lengths) and min(self.lengths) > 0, "lengths", "positive numbers", self.lengths)
+__all__ = ["AssembleConfig", "EncodeConfig", "MemoryConfig", "MemorySettings", "VisionConfig", "VisionSettings"]
 
 
-@dataclass(frozen=True)
-class VisionConfig:
-    """Train V on recorded episodes."""
+@dataclass(frozen=True, kw_only=True)
+class _TrainingRun:
+    """What every command that trains a network is told."""
 
-    episodes: tuple[Path, ...]
-    """Folders of recorded episodes."""
     out: Path
     """Folder for weights, log and pictures."""
+    world: str = DEFAULT
+    """The world that the episodes are of: a name, or module:OBJECT for one of your own."""
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    initial: Path | None = None
+    """Weights to go on from."""
+
+    def _require_run(self) -> None:
+        name_world(self)
+        require_not_negative(self, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionSettings:
+    """How V is trained."""
+
     steps: int = 4000
     """Training steps."""
     batch_size: int = 128
@@ -83,77 +48,124 @@ class VisionConfig:
     reconstruction_weight: float = 1.0
     """Weight of the squared error against the KL divergence; 1 in the paper."""
     free_nats: float = 0.5
-    """Floor of the KL divergence, nats a latent."""
+    """Lower limit of the KL divergence, nats a latent."""
+    error_power_weight: float = 0.0
+    """Weight of each pixel's error to the fourth power, added to its square: small bright things are then drawn."""
+    start_at_mean: bool = False
+    """Begin with the frames' mean colour: without, frames that are nearly all black or white may teach V nothing."""
     frame_stride: int = 4
     """Every so many frames of an episode are used; they are held in memory."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    initial: Path | None = None
-    """Weights to go on from."""
 
     def __post_init__(self) -> None:
         require_positive(
             self, "steps", "batch_size", "learning_rate", "reconstruction_weight", "frame_stride", "checkpoint_every"
         )
-        require_not_negative(self, "free_nats")
+        require_not_negative(self, "free_nats", "error_power_weight")
 
 
-@dataclass(frozen=True)
-class MemoryConfig:
-    """Train M on recorded episodes as V sees them."""
+@dataclass(frozen=True, kw_only=True)
+class VisionConfig(_TrainingRun, VisionSettings):
+    """Train V on recorded episodes."""
 
-    latents: tuple[Path, ...]
-    """Folders of encoded episodes, made by ``dreamgym.vision.encode``."""
+    episodes: tuple[Path, ...]
+    """Folders of recorded episodes."""
+    latents: int | None = None
+    """Numbers in a latent; the world's own when not given."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_run()
+        require(self.latents is None or self.latents > 0, "latents", "a positive number, or None", self.latents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeConfig:
+    """Encode recorded episodes with V, once, so that M can learn from latents in memory."""
+
+    episodes: Path
+    """Folder of recorded episodes."""
+    vision: Path
+    """V's weights."""
     out: Path
-    """Folder for weights, log and pictures."""
-    vision: Path | None = None
-    """V's weights, for the pictures of dreams; none are drawn without."""
+    """Folder for the latents."""
+    world: str = DEFAULT
+    """The world that the episodes are of: a name, or module:OBJECT for one of your own."""
+    latents: int | None = None
+    """Numbers in a latent, as V was trained; the world's own when not given."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sizes:
+    """Sizes of V and M that may differ from the world's."""
+
+    latent_size: int | None = None
+    """Numbers in a latent, as V was trained; the world's own when not given, as for the next four."""
+    hidden_units: int | None = None
+    mixtures: int | None = None
+    factors: int | None = None
+    """Common factors that latents are drawn with; 0 for none."""
+    sequence_length: int | None = None
+    """Steps in a training sequence of M."""
+
+    def sizes(self, world: World) -> ModelSizes:
+        """The world's sizes, but for those given here."""
+        given = {
+            "latents": self.latent_size,
+            "hidden_units": self.hidden_units,
+            "mixtures": self.mixtures,
+            "factors": self.factors,
+            "sequence_length": self.sequence_length,
+        }
+        return replace(world.sizes, **{name: value for name, value in given.items() if value is not None})
+
+    def __post_init__(self) -> None:
+        sizes = ("latent_size", "hidden_units", "mixtures", "sequence_length")
+        require_positive(self, *(name for name in sizes if getattr(self, name) is not None))
+        require(self.factors is None or self.factors >= 0, "factors", "0 or more, or None", self.factors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySettings(_Sizes):
+    """How M is trained."""
+
     steps: int = 3000
     """Training steps."""
     batch_size: int = 64
     """Sequences a step."""
-    sequence_length: int = 96
-    """Steps a sequence."""
     learning_rate: float = 2e-3
     """The peak of the one-cycle schedule."""
     latent_noise: float = 1.0
-    """Share of the posterior's noise in the latents; 1 in the paper."""
+    """Share of the posterior's noise in the latents, in training and in use; 1 in the paper."""
+    input_noise: float = 0.0
+    """Noise on the latents that M reads: its standard deviation is drawn for each sequence, from 0 to this."""
+    lasting_noise: float = 0.5
+    """Share of the sequences in which that noise lasts for many frames; in the others it is drawn anew for each."""
     start_share: float = 0.125
     """Share of the sequences that begin at an episode's first frame."""
-    recent_share: float = 0.0
-    """Share of the sequences drawn from the last folder alone, or from the last ``recent_folders``."""
-    recent_folders: int = 1
-    input_noise: float = 0.0
-    """Noise on the latents that M reads: its standard deviation is drawn for each sequence, from 0 to this. In half
-    of the sequences it lasts for many frames."""
-    progress_weight: float = 1.0
-    """Weight of the progress head's loss, in nats against the latents' nats."""
+    reward_weight: float = 1.0
+    """Weight of the reward head's loss, in nats against the latents' nats."""
     termination_weight: float = 1.0
     """Weight of the termination head's loss, likewise."""
-    motion_weight: float = 1.0
-    """Weight of the loss of a head that only training has: how the car moves, where that was recorded."""
-    missed_weight: float = 10.0
-    """Weight of the loss of the head for tiles left behind untouched, where that was recorded; there are few."""
+    calibrate_terminations: bool = False
+    """Scale and shift the termination head's logit at the end, to be right on the held-out episodes."""
+    label_weight: float = 1.0
+    """Factor on the weights that the world gives the losses of its labels."""
     factor_steps: int = 0
     """Steps more in which the common factors alone are fitted, to latents without noise."""
     remember_every: int = 500
     """Steps between runs of M over all episodes, from which sequences take their first states; 0 for zeros."""
     checkpoint_every: int = 500
-    """Steps between checkpoints; a multiple of ``remember_every``."""
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    initial: Path | None = None
-    """Weights to go on from."""
+    """Steps between checkpoints; a multiple of remember_every."""
 
     def __post_init__(self) -> None:
-        require_positive(
-            self, "steps", "batch_size", "sequence_length", "learning_rate", "recent_folders", "checkpoint_every"
-        )
+        super().__post_init__()
+        require_positive(self, "steps", "batch_size", "learning_rate", "checkpoint_every")
         require_not_negative(self, "latent_noise", "input_noise", "factor_steps", "remember_every")
-        require_not_negative(self, "progress_weight", "termination_weight", "motion_weight", "missed_weight")
-        for name in ("start_share", "recent_share"):
+        require_not_negative(self, "reward_weight", "termination_weight", "label_weight")
+        for name in ("start_share", "lasting_noise"):
             require(0 <= getattr(self, name) <= 1, name, "0 to 1", getattr(self, name))
         require(
             self.remember_every == 0 or self.checkpoint_every % self.remember_every == 0,
@@ -163,66 +175,55 @@ class MemoryConfig:
         )
 
 
-@dataclass(frozen=True)
-class EvolveConfig:
-    """Evolve a controller in the dream with CMA-ES."""
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig(_TrainingRun, MemorySettings):
+    """Train M on recorded episodes as V sees them."""
 
-    out: Path
-    """Folder for the controller and the log."""
-    world_model: Path | None = None
-    """A bundle; the environment variable DREAMGYM_MODELS, then the package's own, when not given."""
-    generations: int = 100
-    population: int = 64
-    rollouts: int = 16
-    """Rollouts a candidate is averaged over."""
-    sigma: float = 0.1
-    """Initial step size."""
-    subspace: int = 0
-    """Search in so many leading principal components of what the controller sees; 0 to search all parameters."""
-    temperature: tuple[float, float] | None = None
-    """Range drawn from for each rollout; the card's temperature when not given."""
-    line_share: float = 0.5
-    """Share of the rollouts that begin at the starting line; the others begin anywhere."""
-    max_episode_steps: int = 1000
-    smoothness: float = 0.0
-    """Penalty on the mean absolute change of the action from one frame to the next, per unit and frame."""
-    effort: float = 0.0
-    """Penalty on a frame at full lock; half the lock costs a quarter of it. A driver that steers from stop to stop has
-    nothing left for a bend that it enters too fast."""
-    pace_limit: float = float("inf")
-    """Points of progress a frame, averaged over half a second; what is gained beyond it does not count."""
-    action_noise: float = 0.0
-    """Standard deviation of noise on the actions of every second rollout, for a controller that survives surprises."""
-    hard_rollouts: int = 0
-    """Rollouts more, short ones that begin at hard moments: before a sharp bend or a mishap, or after one."""
-    hard_steps: int = 200
-    """Their length."""
-    hard_weight: float = 2.0
-    """Weight of their mean score in the fitness; that of the others weighs 1."""
-    missed_cost: float = 0.0
-    """Points taken off a rollout for leaving tiles behind untouched, times the probability that it did: a real lap that
-    missed a tile does not end. On a dream alone."""
-    initial: Path | None = None
-    """A controller to go on from; zeros when not given."""
-    validate_every: int = 0
-    """Generations between looks at the real validation tracks; 0 for none."""
-    validation_tracks: int = 16
-    """How many of them, 64 at most."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    fast: bool = False
-    """Step the dreams with loops compiled by numba, on the CPU only; pip install "dreamgym[fast]"."""
-    seed: int = 0
-    workers: int = 2
-    """Processes that dream at once, and that drive in reality at a validation."""
+    latents: tuple[Path, ...]
+    """Folders of encoded episodes, made by dreamgym.vision.encode_dataset."""
+    vision: Path | None = None
+    """V's weights, for the pictures of dreams; none are drawn without."""
+    recent_share: float = 0.0
+    """Share of the sequences drawn from the last folder alone, or from the last recent_folders."""
+    recent_folders: int = 1
 
     def __post_init__(self) -> None:
-        require_positive(
-            self, "generations", "rollouts", "sigma", "max_episode_steps", "pace_limit", "hard_steps", "workers"
-        )
-        require_not_negative(self, "subspace", "smoothness", "effort", "action_noise", "hard_rollouts", "hard_weight")
-        require_not_negative(self, "missed_cost", "validate_every")
-        require(self.population >= 4, "population", "4 or more", self.population)
-        low, high = self.temperature or (1.0, 1.0)
-        require(0 < low <= high < math.inf, "temperature", "a range of positive numbers, or None", self.temperature)
-        require(0 <= self.line_share <= 1, "line_share", "0 to 1", self.line_share)
-        require(0 < self.validation_tracks <= 64, "validation_tracks", "1 to 64", self.validation_tracks)
+        super().__post_init__()
+        self._require_run()
+        require_positive(self, "recent_folders")
+        require(0 <= self.recent_share <= 1, "recent_share", "0 to 1", self.recent_share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssembleConfig(_Sizes):
+    """Make a bundle of V, M and start states from real episodes.
+
+    It is the dream, in which C evolves.
+    """
+
+    out: Path
+    """The bundle's folder."""
+    vision: Path
+    """V's weights."""
+    memory: Path
+    """M's weights."""
+    latents: tuple[Path, ...]
+    """Folders of encoded episodes, for the start states. Hard ones are looked for in all but the first."""
+    world: str = DEFAULT
+    """The world that V and M were trained for: a name, or module:OBJECT for one of your own."""
+    controller: Path | None = None
+    """A controller's file, to go into the bundle."""
+    temperature: float = 1.0
+    """The temperature that the dream is meant for."""
+    latent_noise: float = 1.0
+    """Share of the posterior's noise that M was trained with."""
+    factor_gain: float = 3.0
+    """Strength of what latents are drawn together with; 0 draws each alone, as the paper does."""
+    dreamed_terminations: bool = False
+    """Fit M's termination head to this dream as well; some episodes must fail while the same action is held."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "temperature")
+        require_not_negative(self, "latent_noise", "factor_gain", "seed")

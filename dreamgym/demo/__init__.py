@@ -1,4 +1,4 @@
-"""The main job in a few minutes: evolve a driver in the dream, drive reality with it, film it: ``dreamgym demo``."""
+"""The main job in a few minutes: evolve a controller in the dream, try it in reality, film it: ``dreamgym demo``."""
 
 from dreamgym.demo.command import run
 

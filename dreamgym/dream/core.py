@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dreamgym.dream.actions import ActionRange
-from dreamgym.dream.division import Division
-from dreamgym.dream.kernel import StepKernel
-from dreamgym.dream.options import Temperature, parse_temperature, temperature_ranges
+from dreamgym.dream.options import parse_device, parse_steps, require_count
+from dreamgym.dream.row_tiles import Faults, RowTiles, Tile, joined, joined_faults
+from dreamgym.dream.spaces import ActionRange
 from dreamgym.dream.start import StartRequest, new_streams, require_rows, start_noise, start_state
 from dreamgym.dream.state import DreamRows
-from dreamgym.dream.threads import single_thread
-from dreamgym.dream.tiles import Batch, Tile
+from dreamgym.dream.step import MemoryStep, TorchTile
+from dreamgym.dream.temperature import Temperature, parse_temperature, temperature_ranges
 from dreamgym.errors import ConfigError, InstallationError, ResetNeededError
 from dreamgym.memory.mdn_rnn import Prediction
-from dreamgym.real.world import CAR_RACING, World
+from dreamgym.threads import single_thread
 from dreamgym.world_model import WorldModel
+
+if TYPE_CHECKING:
+    from dreamgym.dream.compiled_step import SingleStepper
 
 __all__ = ["DreamCore", "DreamStep", "compiled_tile"]
 
@@ -29,21 +31,20 @@ class DreamStep(NamedTuple):
     reward: Tensor
     """float32 of shape (B,)."""
     terminated: Tensor
-    """The episode is over: lap finished, or the end that M drew. bool of shape (B,)."""
+    """The episode is over: complete, or ended by M's draw. bool of shape (B,)."""
     truncated: Tensor
-    """``max_episode_steps`` are over. bool of shape (B,)."""
-    lap_finished: Tensor
-    """Whether the end was a finished lap. bool of shape (B,)."""
+    """The time limit is reached. bool of shape (B,)."""
+    complete: Tensor
+    """Whether the episode is complete: its progress reached the reward rule's cap. bool of shape (B,)."""
 
 
 class DreamCore(DreamRows):
     """A batch of independent dreams, held as torch tensors.
 
-    One step, row by row: M consumes [z_t, a_t] and gives h_{t+1}; z_{t+1} is drawn from its mixture at the row's
-    temperature (logits / tau, sigma * sqrt(tau)), moved by the common factors, and cut to +-10; the reward is the
-    frame's cost plus the lap's reward times the share of it that M says was made, cut so that a lap is paid once; M's
-    termination head is the probability that the row ends in this step, which pays ``world.leaving_reward`` instead of
-    all else.
+    One step, row by row: M consumes [z_t, a_t] and gives h_{t+1}. z_{t+1} is drawn from its mixture at the row's
+    temperature (logits / tau, sigma * sqrt(tau)), moved by the common factors, and clipped to +-10. M's termination
+    head is the probability that the row ends in this step. The world's :class:`~dreamgym.worlds.base.RewardRule` turns
+    what M's reward head says into the reward. Actions, reward rule and time limit are the world model's.
 
     A row's rollout is a function of its own seed, episode number, start and actions: to the bit the same whatever the
     batch size, its neighbours and the number of threads, within one precision and device. Each reset of a row without
@@ -53,10 +54,10 @@ class DreamCore(DreamRows):
         world_model: V, M and the start states. M's weights are copied.
         num_envs: B, the number of rows.
         temperature: None for the card's, a number, or (low, high) to draw each episode's from.
-        max_episode_steps: steps after which a row is truncated; None for never.
-        precision: "float32", or "bfloat16" for the matrix products (same statistics, other rollouts).
+        max_episode_steps: steps after which a row is truncated; "world" for the world's limit, None for never.
+        precision: "float32"; "bfloat16" for the matrix products (same statistics, other rollouts); or "float64" for
+            everything, as the page of ``dreamgym web`` dreams, and what rounding is measured against.
         device: "cpu", "cuda", ...
-        world: the constants of the dreamt world.
         fast: step with loops that numba compiles (CPU only): up to twice as fast, and equal to 1e-5 a step instead of
             to the bit. The same seeds still give the same rollouts.
 
@@ -66,6 +67,7 @@ class DreamCore(DreamRows):
         DivergedError: when one of M's weights is not finite.
     """
 
+    @single_thread()
     @torch.inference_mode(False)  # tensors made in it could neither be stepped nor used outside
     def __init__(
         self,
@@ -73,58 +75,60 @@ class DreamCore(DreamRows):
         num_envs: int,
         *,
         temperature: Temperature = None,
-        max_episode_steps: int | None = 1000,
+        max_episode_steps: int | Literal["world"] | None = "world",
         precision: str = "float32",
         device: torch.device | str = "cpu",
-        world: World = CAR_RACING,
         fast: bool = False,
     ) -> None:
-        if num_envs < 1:
-            raise ConfigError(f"num_envs must be at least 1, got {num_envs}")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ConfigError(f"max_episode_steps must be at least 1, or None for never; got {max_episode_steps}")
-        device = torch.device(device)
-        self._tile = compiled_tile(device) if fast else Tile
-        super().__init__(StepKernel(world_model.memory, precision, device), num_envs, device)
+        require_count("num_envs", num_envs)
+        limit = parse_steps("max_episode_steps", max_episode_steps, world_model.max_episode_steps)
+        device = parse_device(device)
+        self.rewards = world_model.rewards
+        """What a step pays."""
+        memory_step = MemoryStep(world_model.memory, precision, device, reward_head=self.rewards.head != "none")
+        self._tile: type[Tile] = compiled_tile(device, precision) if fast else TorchTile
+        super().__init__(memory_step, num_envs, device)
         self.world_model = world_model
-        self.world = world
-        self.max_episode_steps = max_episode_steps
+        self.max_episode_steps = limit
         self._bank = world_model.starts.to(device)
-        self._actions = ActionRange(world, num_envs, device)
-        self._outcome = (
-            torch.zeros(self._size, device=device),  # reward
-            torch.zeros(self._size, dtype=torch.bool, device=device),  # ended
-            torch.zeros(self._size, dtype=torch.bool, device=device),  # lap finished
-        )
-        head = world_model.memory.missed_head
-        self._missed_weight, self._missed_bias = head.weight.detach()[0].to(device), head.bias.detach().to(device)
+        self._actions = ActionRange(world_model.actions, num_envs, device)
+        head = world_model.memory.event_head
+        self._event = None if head is None else (head.weight.detach()[0].to(device), head.bias.detach().to(device))
         self.clamped = 0
-        """Latents cut to +-10 since construction, over all rows.
+        """Latents clipped to +-10 since construction, over all rows.
 
         A few in a million are the mixture's tails; many mean that the dream has left what V and M know.
         """
-        self.products: list[Tensor] = []
-        """What the heads said in the last step, tile by tile; :attr:`last_prediction` says it by name."""
-        self._division: Division | None = None
+        self._head_outputs: list[Tensor] = []  # of the last step, tile by tile
+        self._tiles: RowTiles | None = None
         self.set_temperature(temperature)
 
     @property
     def last_prediction(self) -> Prediction:
-        """What M said of the last step, copies, leading dimension B."""
-        if not self.products:
+        """What M predicted of the last step, copies, leading dimension B."""
+        if not self._head_outputs:
             raise ResetNeededError("there is no prediction before the first step; call reset() and step() first")
-        prediction = self.kernel.prediction(self.products)
-        return Prediction(*(part[: self.num_envs] for part in prediction))
+        return self.memory_step.prediction(torch.cat(self._head_outputs)[: self.num_envs])
 
-    def missed(self) -> Tensor:
-        """Probability that the last step left units of progress behind for good, float32 of shape (B,).
+    def event(self) -> Tensor:
+        """Probability that the world's labelled event happened in the last step, float32 of shape (B,).
 
-        In the dream, laps end all the same; see :meth:`dreamgym.memory.mdn_rnn.MDNRNN.missed_logit`.
+        For CarRacing, a tile left untouched; see :meth:`dreamgym.memory.mdn_rnn.MDNRNN.event_logit`. Zeros where M has
+        no such head.
         """
+        if self._event is None:
+            return torch.zeros(self.num_envs, device=self.device)
+        weight, bias = self._event
         # Neither a product with a vector nor torch.sigmoid: on some processors what these give a row hangs on how many
         # rows there are.
-        logit = (self.h * self._missed_weight).sum(dim=1) + self._missed_bias
+        logit = (self.h * weight).sum(dim=1) + bias
         return logit.neg_().exp_().add_(1.0).reciprocal_()
+
+    @property
+    def known_temperature(self) -> Tensor:
+        """As :attr:`temperature`, a copy; NaN where a row's first episode has yet to draw it."""
+        undrawn = ~self.started & (self.temperature_low != self.temperature_high)
+        return self.temperature.masked_fill(undrawn, float("nan"))
 
     def set_temperature(self, temperature: Temperature | Tensor, mask: Tensor | None = None) -> None:
         """Change the temperature of this and later episodes.
@@ -144,13 +148,14 @@ class DreamCore(DreamRows):
         fixed = chosen & (low == high)
         self.temperature[fixed] = low[fixed]
 
+    @single_thread()
     @torch.no_grad()
     def reset(
         self,
         mask: Tensor | None = None,
         *,
         seeds: Tensor | None = None,
-        start: str | int = "line",
+        start: str | int = "beginning",
         temperature: Temperature = None,
         observation: Tensor | None = None,
         state: tuple[Tensor, Tensor] | None = None,
@@ -162,7 +167,7 @@ class DreamCore(DreamRows):
             mask: which rows, bool of shape (B,); None for all.
             seeds: int64 of shape (B,); rows of the mask take theirs and count episodes from 0. None: a row goes on to
                 its next episode, and one that never had a seed draws it from the operating system.
-            start: "line", "anywhere", "hard" (drawn from the bank by the row's own noise) or an index into the bank.
+            start: "beginning", "anywhere", "hard" (drawn from the bank by the row's own noise) or an index into it.
             temperature: for this episode only; None for what :meth:`set_temperature` says.
             observation: a real frame to start at instead, uint8 of shape (64, 64, 3) as ``preprocess`` makes it, or
                 (B, 64, 64, 3); h, c and progress are then zero unless given.
@@ -184,18 +189,16 @@ class DreamCore(DreamRows):
             return
         seeds = None if seeds is None else seeds.to(self.device)[rows]
         seed, episode = new_streams(self.seed[rows], self.episode[rows], self.seeded[rows], seeds)
-        choice, warmth, normal = start_noise(seed, episode, self.kernel.latent_size)
-        with single_thread():
-            request = StartRequest(start, observation, state, progress)
-            require_rows(request, self.num_envs)
-            begun = start_state(request, self._bank, self.world_model, rows, choice, normal)
+        choice, uniform, normal = start_noise(seed, episode, self.memory_step.latent_size)
+        request = StartRequest(start, observation, state, progress)
+        require_rows(request, self.num_envs)
+        begun = start_state(request, self._bank, self.world_model, rows, choice, normal)
         self.seed[rows], self.episode[rows], self.seeded[rows], self.started[rows] = seed, episode, True, True
-        self.z[rows], self.h[rows], self.c[rows], self.progress[rows] = begun
+        self.z[rows], self.h[rows], self.c[rows], self.progress[rows] = (part.to(self.z.dtype) for part in begun)
         self.elapsed[rows] = 0
-        self.temperature[rows] = torch.minimum(low + (high - low) * warmth, high)
+        self.temperature[rows] = torch.minimum(low + (high - low) * uniform, high)
         self._rekey()
 
-    @torch.no_grad()
     def step(self, actions: Tensor, active: Tensor | None = None) -> DreamStep:
         """Advance every row by one frame.
 
@@ -226,58 +229,70 @@ class DreamCore(DreamRows):
         active = None if active is None else self._mask(active)
         self._require_started(active)
         with single_thread() as threads:
-            division = self._divided(threads)
-            division.step(self._now, executed)
-            return self._conclude(division, active)
+            tiles = self._divided(threads)
+            results = tiles.step(self._now, executed)
+            faults = joined_faults(results, self.num_envs)
+            if faults is not None and active is not None:
+                faults = Faults(faults.clipped * active, faults.non_finite & active)
+            self._mark_diverged(None if faults is None else faults.non_finite)
+            self.clamped += 0 if faults is None else int(faults.clipped.sum())
+            reward = joined([each.reward for each in results], self.num_envs)
+            terminated = joined([each.terminated for each in results], self.num_envs)
+            complete = joined([each.complete for each in results], self.num_envs)
+            elapsed, limit = self.elapsed, self.max_episode_steps
+            elapsed.add_(1 if active is None else active)
+            truncated = torch.zeros_like(terminated) if limit is None else elapsed >= limit
+            result = DreamStep(reward, terminated, truncated, complete)
+            if active is None:
+                tiles.advance()
+            else:
+                result = DreamStep(*(each.masked_fill(~active, 0) for each in result))  # not a product: NaN * 0 is NaN
+                tiles.forget()
+            self._head_outputs = [result.head_outputs for result in results]
+            self._commit(active)
+            return result
 
-    def _divided(self, threads: int) -> Division:
+    def single_stepper(self) -> SingleStepper:
+        """A stepper of a core of one row, at several times the rate.
+
+        Raises:
+            ConfigError: more than one row, another device than the CPU, or float64.
+            InstallationError: without numba.
+        """
+        compiled_tile(self.device, self.memory_step.precision)
+        from dreamgym.dream.compiled_step import SingleStepper
+
+        return SingleStepper(self)
+
+    def _divided(self, threads: int) -> RowTiles:
         """The rows as so many threads take them."""
-        if self._division is None or self._division.threads != threads:
-            lap_units = self.world_model.lap_units
-            state = self._sides, self._keys, self._elapsed, self._temperature
-            batch = Batch(self.kernel, self.world, lap_units, *state, *self._outcome)
-            self._division = Division(batch, self.num_envs, threads, self._tile)
-        return self._division
+        if self._tiles is None or self._tiles.threads != threads:
+            self._tiles = RowTiles(self._batch, self.memory_step, self.rewards, self.num_envs, threads, self._tile)
+        return self._tiles
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the division into tiles, which are views: copies of them would be views of nothing."""
-        return {**vars(self), "_division": None}
+        """Without the tiles, which are views: copies of them would be views of nothing."""
+        return {**vars(self), "_tiles": None}
 
     def _rekey(self) -> None:
         super()._rekey()
-        if self._division is not None:
-            self._division.forget()
-
-    def _conclude(self, division: Division, active: Tensor | None) -> DreamStep:
-        """What all rows need each other for: errors and counts."""
-        self.mark_diverged(division.broken(active))
-        reward, ended, finished = division.outcome()
-        elapsed, limit = self.elapsed, self.max_episode_steps
-        elapsed.add_(1 if active is None else active)
-        over = torch.zeros_like(ended) if limit is None else elapsed >= limit
-        result = DreamStep(reward, ended, over, finished)
-        self.clamped += division.cut(active)
-        if active is None:
-            division.pass_on()
-        else:
-            result = DreamStep(*(value.masked_fill(~active, 0) for value in result))  # not a product: NaN * 0 is NaN
-            division.forget()
-        self.products = division.products()
-        self._commit(active)
-        return result
+        if self._tiles is not None:
+            self._tiles.forget()
 
 
-def compiled_tile(device: torch.device) -> type[Tile]:
-    """How the fast mode steps rows; imported here, since nothing else needs numba.
+def compiled_tile(device: torch.device, precision: str = "float32") -> type[Tile]:
+    """The class that steps rows with ``fast=True``; imported here, since nothing else needs numba.
 
     Raises:
-        ConfigError: for another device than the CPU.
+        ConfigError: for another device than the CPU, or float64.
         InstallationError: without numba.
     """
+    if precision == "float64":
+        raise ConfigError('fast=True computes in float32 or bfloat16; precision="float64" needs fast=False')
     if device.type != "cpu":
         raise ConfigError(f'fast=True is for device="cpu"; got {str(device)!r}')
     try:
-        from dreamgym.dream.compiled import CompiledTile
+        from dreamgym.dream.compiled_step import CompiledTile
     except ImportError as error:
-        raise InstallationError('fast=True steps a batch with numba; pip install "dreamgym[fast]"') from error
+        raise InstallationError('fast=True steps with numba; pip install "dreamgym[fast]"') from error
     return CompiledTile

@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Final
 
 import numpy as np
 
-from dreamgym.real.world import World
+from dreamgym.worlds.base import ActionSet, Key
 
 __all__ = ["keys_to_action"]
 
-# Left, right, gas, brake, as pygame names keys by number; pygame itself is not needed to say so.
-_LETTERS: Final = (ord("a"), ord("d"), ord("w"), ord("s"))
-_ARROWS: Final = (1073741904, 1073741903, 1073741906, 1073741905)
-_BRAKE: Final = 0.8  # as when CarRacing-v3 is driven by hand
+_ARROWS: Final = {"left": 1073741904, "right": 1073741903, "up": 1073741906, "down": 1073741905}
+"""pygame's numbers; pygame itself is not needed to say so."""
 
 
-def keys_to_action(world: World, continuous: bool) -> dict[tuple[int, ...], Any]:
-    """What each combination of keys does: steering keys, pedal keys, or one of each.
+def keys_to_action(actions: ActionSet, continuous: bool) -> dict[tuple[int, ...], Any]:
+    """Actions of single keys, and of two that move different numbers of it.
 
     Returns:
-        Actions of the world's space by sorted key numbers: float32 of shape (3,), or ints.
+        Actions of the world's space by sorted key numbers: float32 of shape (A,), or ints.
     """
-    actions = {}
-    for left, right, gas, brake in (_LETTERS, _ARROWS):
-        for steer, keys in ((0.0, ()), (-1.0, (left,)), (1.0, (right,))):
-            for pedals, more in (((0.0, 0.0), ()), ((1.0, 0.0), (gas,)), ((0.0, _BRAKE), (brake,))):
-                if combination := tuple(sorted((*keys, *more))):
-                    action = np.array([steer, *pedals], np.float32)
-                    actions[combination] = action if continuous else _nearest(world, action)
-    return actions
+    made = {}
+    for choice in range(max((len(key.keys) for key in actions.keys), default=0)):  # arrows, or letters
+        there = [key for key in actions.keys if len(key.keys) > choice]
+        pairs = itertools.combinations(there, 2)
+        for held in [(key,) for key in there] + [pair for pair in pairs if pair[0].number != pair[1].number]:
+            vector = _vector(actions, held)
+            numbers = tuple(sorted(_number(key.keys[choice]) for key in held))
+            made[numbers] = vector if continuous else _nearest(actions, vector)
+    return made
 
 
-def _nearest(world: World, action: Any) -> int:
-    """The discrete action of the same kind; steering before pedals, since it can have only one."""
-    for index in range(len(world.discrete_actions)):
-        sign = np.sign(world.discrete_actions[index])
-        if np.array_equal(sign, np.sign(action)) or (action[0] != 0.0 and sign[0] == np.sign(action[0])):
+def _vector(actions: ActionSet, held: tuple[Key, ...]) -> Any:
+    vector = np.zeros(actions.size, np.float32)
+    for key in held:
+        vector[key.number] = key.value
+    return vector
+
+
+def _number(name: str) -> int:
+    return _ARROWS[name] if name in _ARROWS else ord(name)
+
+
+def _nearest(actions: ActionSet, vector: Any) -> int:
+    """The discrete action of the same kind; the first number comes first, since it can have only one."""
+    for index, discrete in enumerate(actions.discrete):
+        sign = np.sign(discrete)
+        if np.array_equal(sign, np.sign(vector)) or (vector[0] != 0.0 and sign[0] == np.sign(vector[0])):
             return index
     return 0

@@ -37,7 +37,10 @@ ROUND_C: Final = _signed(0x31848BAB, 32)
 
 
 def fold_seed(seed: int) -> int:
-    """A non-negative integer of any size as one of 63 bits; those below 2**63 stay as they are."""
+    """A non-negative integer of any size as one of 63 bits.
+
+    Those below 2**63 stay as they are.
+    """
     folded = seed & _MASK_63
     while seed := seed >> 63:
         folded ^= seed & _MASK_63
@@ -124,10 +127,10 @@ def normals(uniform: Tensor) -> Tensor:
     """Standard normal draws from uniform ones, by the inverse of their distribution function.
 
     Args:
-        uniform: multiples of 2**-24 in [0, 1), float32 of any shape.
+        uniform: multiples of 2**-24 in [0, 1), of any shape.
 
     Returns:
-        float32 of the same shape, within +-5.5.
+        Of the same shape and type, within +-5.5.
     """
     centred = uniform.mul(2.0).sub_(1.0 - 2.0**-24)  # the middle of each step of 2**-24, in (-1, 1): exact
     return centred.erfinv_().mul_(math.sqrt(2.0))

@@ -12,19 +12,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamgym._compat import require_pygame
-from dreamgym.dream.threads import for_each_tile, single_thread
-from dreamgym.real.preprocess import FRAME_SHAPE
-from dreamgym.vision.packed import PackedDecoder
+from dreamgym.threads import for_each_tile, single_thread
+from dreamgym.vision.fast_inference import PackedDecoder
 from dreamgym.vision.vae import VAE
+from dreamgym.worlds.base import FRAME_SHAPE
 
 if TYPE_CHECKING:
     import pygame
 
-__all__ = ["RENDER_SIZE", "Window", "decode_frames", "enlarge"]
+__all__ = ["Window", "decode_frames", "render_size", "resize"]
 
-RENDER_SIZE: Final = (560, 640)
-"""Height and width of a rendered picture: V's frames are 84 rows by 96 columns squeezed into a square, and 8 to 7 are
-their proportions in reality."""
+_LONGER_SIDE: Final = 640
 
 _TILE: Final = 8  # pictures at once: above this their patches leave the cache
 _decoders: WeakKeyDictionary[VAE, tuple[list[tuple[int, int]], PackedDecoder]] = WeakKeyDictionary()
@@ -52,7 +50,7 @@ def decode_frames(vision: VAE, z: Tensor) -> Tensor:
     """
     frames = torch.empty(len(z), *FRAME_SHAPE, dtype=torch.uint8)
 
-    def work(tile: slice, _: int) -> None:
+    def work(tile: slice) -> None:
         with torch.no_grad():  # a worker's thread has a mode of its own
             frames[tile] = decoder(z[tile]).sigmoid().mul_(255.0).round_().to(torch.uint8)
 
@@ -62,25 +60,42 @@ def decode_frames(vision: VAE, z: Tensor) -> Tensor:
     return frames
 
 
-@torch.no_grad()
-def enlarge(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Frames at the size and in the proportions of :data:`RENDER_SIZE`, smoothly.
+def render_size(aspect: float) -> tuple[int, int]:
+    """Height and width of a rendered picture.
+
+    640 pixels on the longer side, and an even number on the other, as videos need.
 
     Args:
-        frames: uint8 of shape (B, 64, 64, 3).
+        aspect: width over height of the view that V's square pictures show.
+    """
+    height, width = (2 * round(_LONGER_SIDE / 2 * share) for share in (min(1 / aspect, 1.0), min(aspect, 1.0)))
+    return height, width
+
+
+def resize(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Frames at another size, larger or smaller, smoothly.
+
+    Args:
+        frames: uint8 of shape (B, height, width, 3).
+        size: height and width of the result.
 
     Returns:
-        uint8 of shape (B, 560, 640, 3).
+        uint8 of shape (B, *size, 3).
     """
     with single_thread():
-        images = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous().float()
-        large = F.interpolate(images, RENDER_SIZE, mode="bicubic", align_corners=False)
-        large = large.clamp_(0.0, 255.0).round_().to(torch.uint8).permute(0, 2, 3, 1)
-        return large.contiguous().numpy()
+        writable = np.require(frames, requirements=("C", "W"))
+        images = torch.from_numpy(writable).permute(0, 3, 1, 2)  # colours innermost: the quick way
+        resized = F.interpolate(images, size, mode="bicubic", antialias=True)
+        return resized.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 class Window:
-    """A pygame window that shows frames at a steady rate. Nothing is imported or opened before :meth:`show`.
+    """A pygame window that shows frames at a steady rate.
+
+    Nothing is imported or opened before :meth:`show`.
+
+    pygame has one window in a process, which any environment may resize or close at any time. So :meth:`show` asks
+    pygame for it each time, and opens it again where it is gone or of another size. Several windows take turns in it.
 
     Args:
         title: its caption.
@@ -98,7 +113,7 @@ class Window:
         return {**vars(self), "_screen": None, "_clock": None}
 
     def show(self, frame: NDArray[np.uint8]) -> None:
-        """Show a frame, uint8 of shape (560, 640, 3), and wait for its turn.
+        """Show a frame, uint8 of shape (height, width, 3), and wait for its turn.
 
         Raises:
             InstallationError: pygame is missing or broken.
@@ -106,20 +121,25 @@ class Window:
         require_pygame()
         import pygame
 
-        if self._screen is None:
+        size = frame.shape[1], frame.shape[0]
+        screen = pygame.display.get_surface()
+        if screen is None or screen.get_size() != size:
             pygame.display.init()
             pygame.display.set_caption(self._title)
-            self._screen = pygame.display.set_mode((frame.shape[1], frame.shape[0]))
+            screen = pygame.display.set_mode(size)
+        if self._clock is None:
             self._clock = pygame.time.Clock()
-        pygame.surfarray.blit_array(self._screen, frame.swapaxes(0, 1))
+        self._screen = screen
+        pygame.surfarray.blit_array(screen, frame.swapaxes(0, 1))
         pygame.event.pump()
         pygame.display.flip()
         self._clock.tick(self._fps)
 
     def close(self) -> None:
-        """Close the window, if there is one."""
+        """Close the window, if it is still the one of the last frame."""
         if self._screen is not None:
             import pygame
 
-            pygame.display.quit()
+            if pygame.display.get_surface() is self._screen:
+                pygame.display.quit()
             self._screen = None

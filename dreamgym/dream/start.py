@@ -1,4 +1,4 @@
-"""Where an episode of the dream begins: the line, somewhere in the bank, or a real frame."""
+"""Where an episode of the dream begins: the start of a real one, somewhere in the bank, or a real frame."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor
 from dreamgym.dream.noise import normals, row_keys, uniforms
 from dreamgym.dream.options import start_candidates
 from dreamgym.errors import ConfigError, ObservationError
-from dreamgym.real.preprocess import FRAME_SHAPE
+from dreamgym.memory.mdn_rnn import LATENT_LIMIT
 from dreamgym.vision.vae import sample_posterior
-from dreamgym.world_model import LATENT_LIMIT, StartBank, WorldModel
+from dreamgym.world_model import StartBank, WorldModel
+from dreamgym.worlds.base import FRAME_SHAPE
 
 __all__ = ["Start", "StartRequest", "new_streams", "require_rows", "start_noise", "start_state"]
 
@@ -21,7 +22,7 @@ __all__ = ["Start", "StartRequest", "new_streams", "require_rows", "start_noise"
 class StartRequest(NamedTuple):
     """Where to begin, as asked for; see :meth:`dreamgym.dream.core.DreamCore.reset`."""
 
-    start: str | int = "line"
+    start: str | int = "beginning"
     observation: Tensor | None = None
     state: tuple[Tensor, Tensor] | None = None
     progress: float | None = None
@@ -41,7 +42,9 @@ class Start(NamedTuple):
 
 
 def new_streams(seed: Tensor, episode: Tensor, seeded: Tensor, seeds: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Each row's seed and episode number for the episode about to begin, int64 of shape (n,).
+    """Each row's seed and episode number for the episode about to begin.
+
+    int64 of shape (n,).
 
     Args:
         seed: before, int64 (n,).
@@ -60,7 +63,9 @@ def new_streams(seed: Tensor, episode: Tensor, seeded: Tensor, seeds: Tensor | N
 
 
 def start_noise(seed: Tensor, episode: Tensor, latent_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A reset's noise: uniform (n,) to choose the start, uniform (n,) for the temperature, normal (n, Z) for z.
+    """A reset's noise: for the choice of the start, the temperature, and z.
+
+    Uniform (n,), uniform (n,) and normal (n, Z).
 
     Draws are named -1, -2, ...; those of the steps count from 0 up.
     """

@@ -7,9 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from dreamgym.dream.kernel import StepKernel
 from dreamgym.dream.noise import row_keys
-from dreamgym.dream.tiles import Side
+from dreamgym.dream.row_tiles import Batch, Buffer
+from dreamgym.dream.step import MemoryStep
 from dreamgym.errors import ConfigError, DivergedError, ResetNeededError
 
 __all__ = ["DreamRows"]
@@ -36,16 +36,19 @@ class DreamRows:
     Each attribute is a live view: read it anew after a step, and clone what should last.
     """
 
-    def __init__(self, kernel: StepKernel, num_envs: int, device: torch.device) -> None:
-        self.kernel = kernel
+    def __init__(self, memory_step: MemoryStep, num_envs: int, device: torch.device) -> None:
+        self.memory_step = memory_step
+        """M, as a step computes with it."""
         self.num_envs = num_envs
         self.device = device
-        self._size = size = num_envs + -num_envs % kernel.padding
-        self._sides = self._new_side(), self._new_side()
-        self._now = 0  # which side is the present one
-        self._elapsed = torch.zeros(size, dtype=torch.int64, device=device)
-        self._temperature = torch.ones(size, device=device)
-        self._keys = torch.zeros(size, 2, dtype=torch.int32, device=device)
+        size = num_envs + -num_envs % memory_step.padding
+        self._batch = Batch(
+            (Buffer.empty(memory_step, size), Buffer.empty(memory_step, size)),
+            keys=torch.zeros(size, 2, dtype=torch.int32, device=device),
+            elapsed=torch.zeros(size, dtype=torch.int64, device=device),
+            temperature=torch.ones(size, device=device),
+        )
+        self._now = 0  # which buffer is the present one
         self.temperature_low = torch.ones(num_envs, device=device)
         """The range that a reset draws each row's temperature from, float32 of shape (B,)."""
         self.temperature_high = torch.ones(num_envs, device=device)
@@ -64,52 +67,44 @@ class DreamRows:
         self.streams = 0
         """How often noise was keyed anew: resets and restored states."""
 
-    def _new_side(self) -> Side:
-        size, kernel, device = self._size, self.kernel, self.device
-        rows = torch.zeros(size, kernel.row_size, device=device)
-        rows[:, kernel.observation_size] = 1.0
-        c = torch.zeros(size, kernel.hidden_size, device=device)
-        return Side(rows, c, torch.zeros(size, device=device))
-
     @property
-    def _rows(self) -> Tensor:
-        """[z | h | 1 | a] at present, padded."""
-        return self._sides[self._now].rows
+    def _present(self) -> Buffer:
+        return self._batch.buffers[self._now]
 
     @property
     def features(self) -> Tensor:
         """[z, h], what the controller sees, float32 of shape (B, Z + H)."""
-        return self._rows[: self.num_envs, : self.kernel.observation_size]
+        return self._present.rows[: self.num_envs, : self.memory_step.observation_size]
 
     @property
     def z(self) -> Tensor:
         """Latents, float32 of shape (B, Z), within +-10."""
-        return self._rows[: self.num_envs, : self.kernel.latent_size]
+        return self._present.z[: self.num_envs]
 
     @property
     def h(self) -> Tensor:
-        """M's hidden state, float32 of shape (B, H), within +-1; zero at the line."""
-        return self._rows[: self.num_envs, self.kernel.latent_size : self.kernel.observation_size]
+        """M's hidden state, float32 of shape (B, H), within +-1; zero at the start."""
+        return self._present.h[: self.num_envs]
 
     @property
     def c(self) -> Tensor:
         """M's cell, float32 of shape (B, H)."""
-        return self._sides[self._now].c[: self.num_envs]
+        return self._present.c[: self.num_envs]
 
     @property
     def progress(self) -> Tensor:
         """Share of the lap made so far, float32 of shape (B,), in [0, 1]."""
-        return self._sides[self._now].progress[: self.num_envs]
+        return self._present.progress[: self.num_envs]
 
     @property
     def elapsed(self) -> Tensor:
         """Steps of this episode so far, int64 of shape (B,)."""
-        return self._elapsed[: self.num_envs]
+        return self._batch.elapsed[: self.num_envs]
 
     @property
     def temperature(self) -> Tensor:
         """Each row's temperature in this episode, float32 of shape (B,)."""
-        return self._temperature[: self.num_envs]
+        return self._batch.temperature[: self.num_envs]
 
     def get_state(self) -> dict[str, Tensor]:
         """Everything that the future of the rows depends on, as copies."""
@@ -135,7 +130,7 @@ class DreamRows:
         self._rekey()
 
     def _rekey(self) -> None:
-        self._keys[: self.num_envs] = row_keys(self.seed, self.episode)
+        self._batch.keys[: self.num_envs] = row_keys(self.seed, self.episode)
         self._all_started = bool(self.started.all())
         self.streams += 1
 
@@ -154,23 +149,20 @@ class DreamRows:
             rows = torch.nonzero(waiting).flatten().tolist()
             raise ResetNeededError(f"rows {rows[:8]} were never reset; call reset() before step()")
 
-    def mark_diverged(self, broken: Tensor | None) -> None:
-        """Set :attr:`diverged`, and raise DivergedError if there are such rows.
-
-        Args:
-            broken: bool of shape (B,), at least one True; None for none.
-        """
-        if broken is not None:
-            self.diverged, self._any_diverged = broken, True
-            rows = torch.nonzero(broken).flatten().tolist()
+    def _mark_diverged(self, non_finite: Tensor | None) -> None:
+        """Set :attr:`diverged`, bool of shape (B,) or None for no row, and raise DivergedError if there are any."""
+        if non_finite is not None and bool(non_finite.any()):
+            self.diverged, self._any_diverged = non_finite, True
+            rows = torch.nonzero(non_finite).flatten().tolist()
             raise DivergedError(f"rows {rows[:8]} are no longer finite ({len(rows)} in all); reset them to go on")
         if self._any_diverged:
             self.diverged, self._any_diverged = torch.zeros_like(self.diverged), False
 
     def _commit(self, active: Tensor | None) -> None:
-        """Make the side that a step wrote the present one, but for rows that are not active."""
+        """Make the buffer that a step wrote the present one, but for rows that are not active."""
         if active is not None:
             idle = torch.nonzero(~active).flatten()
-            for before, after in zip(self._sides[self._now], self._sides[1 - self._now], strict=True):
-                after[idle] = before[idle]
+            before, after = self._present, self._batch.buffers[1 - self._now]
+            for old, new in ((before.rows, after.rows), (before.c, after.c), (before.progress, after.progress)):
+                new[idle] = old[idle]
         self._now = 1 - self._now

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from dreamgym.dream.core import DreamCore
+from dreamgym.dream.dreaming import Dreaming
 from dreamgym.dream.noise import fold_seed
-from dreamgym.dream.options import Temperature, reset_arguments, start_candidates
-from dreamgym.dream.rendering import decode_frames, enlarge
-from dreamgym.dream.spaces import ActionReader, observation_space
-from dreamgym.dream.vector_options import Seeds, parse_autoreset_mode, parse_seeds, take_reset_mask
-from dreamgym.errors import ConfigError, ResetNeededError
-from dreamgym.real.world import CAR_RACING
+from dreamgym.dream.options import (
+    Seeds,
+    parse_autoreset_mode,
+    parse_seeds,
+    require_count,
+    reset_arguments,
+    take_reset_mask,
+)
+from dreamgym.dream.temperature import Temperature
+from dreamgym.errors import ResetNeededError
 from dreamgym.world_model import WorldModel
 
-__all__ = ["DreamCarRacingVectorEnv"]
+__all__ = ["DreamVectorEnv"]
 
 Array = NDArray[Any]
 
 
-class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
-    """``num_envs`` dreams of CarRacing in one batch; see :class:`~dreamgym.dream.env.DreamCarRacingEnv` for the world.
+class DreamVectorEnv(Dreaming, VectorEnv[Array, Array, Array]):
+    """``num_envs`` dreams in one batch; see :class:`~dreamgym.dream.env.DreamEnv` for a single one.
 
     Environment i gives to the bit what a single one does that is seeded with ``seed + i`` and reset when this one is
     (without ``fast``: the two have each their own way to be it, and agree to 1e-5 a step).
@@ -41,16 +43,17 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
     Args:
         num_envs: N.
         render_mode: None or "rgb_array", for which ``render`` gives a tuple of N pictures.
-        max_episode_steps: frames after which an episode is truncated; None for never.
+        max_episode_steps: steps after which an episode is truncated; "world" for the bundle's, None for never.
         autoreset_mode: NEXT_STEP (an ended row is reset by the next step, whose action it ignores), SAME_STEP (by the
             step that ended it; its last observation and info are in ``final_obs`` and ``final_info``) or DISABLED (by
             ``reset(options={"reset_mask": mask})``).
         temperature: None for the bundle's, a number, or (low, high) to draw each episode's from.
         obs_type: "features", "latent" or "rgb".
-        continuous: as in CarRacing-v3.
-        start: where episodes begin: "line", "anywhere", "hard" or an index into the bundle's start states.
+        continuous: vectors or discrete actions; None for the world's default.
+        start: where episodes begin: "beginning", "anywhere", "hard" or an index into the bundle's start states.
         world_model: a bundle's folder or a ``WorldModel``; None for the default.
-        precision: "float32", or "bfloat16" for the matrix products.
+        world: the name of the world that the bundle must be of; None for any.
+        precision: "float32", "bfloat16" for the matrix products, or "float64" for all but observations.
         device: where to run.
         fast: step with loops compiled by numba; see :class:`~dreamgym.dream.core.DreamCore`.
 
@@ -61,7 +64,7 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
 
     metadata: dict[str, Any] = {  # noqa: RUF012
         "render_modes": ["rgb_array"],
-        "render_fps": CAR_RACING.fps,
+        "render_fps": 50,
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
@@ -70,13 +73,14 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
         num_envs: int = 1,
         render_mode: str | None = None,
         *,
-        max_episode_steps: int | None = CAR_RACING.max_episode_steps,
+        max_episode_steps: int | Literal["world"] | None = "world",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         temperature: Temperature = None,
         obs_type: str = "features",
-        continuous: bool = True,
-        start: str | int = "line",
+        continuous: bool | None = None,
+        start: str | int = "beginning",
         world_model: WorldModel | str | Path | None = None,
+        world: str | None = None,
         precision: str = "float32",
         device: str = "cpu",
         fast: bool = False,
@@ -84,42 +88,32 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
         super().__init__()
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ConfigError(
-                f"render_mode must be None or one of {self.metadata['render_modes']}, got {render_mode!r}"
-            )
-        if not isinstance(world_model, WorldModel):
-            world_model = WorldModel.load(world_model)
-        start_candidates(start, world_model.starts)
+        require_count("num_envs", num_envs)
         self.num_envs = num_envs
-        self.render_mode = render_mode
-        self.obs_type = obs_type
-        self._start = start
-        self.core = DreamCore(
-            world_model,
+        self.single_observation_space = self._open(
             num_envs,
+            render_mode,
+            world_model,
+            world,
+            obs_type,
+            continuous,
+            start,
             temperature=temperature,
             max_episode_steps=max_episode_steps,
             precision=precision,
             device=device,
             fast=fast,
         )
-        sizes = world_model.memory.latent_size, world_model.memory.hidden_size
-        self._reader = ActionReader(CAR_RACING, continuous)
-        self.single_observation_space = observation_space(obs_type, *sizes)
         self.single_action_space = self._reader.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._ended = np.zeros(num_envs, np.bool_)
 
     @property
-    def world_model(self) -> WorldModel:
-        """V, M and the rest of the bundle."""
-        return self.core.world_model
-
-    @property
     def temperature(self) -> NDArray[np.float32]:
         """Each environment's temperature in its episode, float32 of shape (num_envs,), a copy.
+
+        Before the first reset it is NaN where it is to be drawn.
 
         Set a number or an array of num_envs of them, and it holds from the next step on and for later episodes; a
         tuple or list (low, high), and later episodes draw theirs from it; None for the card's.
@@ -127,7 +121,7 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
         Raises:
             TemperatureError: unless positive and finite.
         """
-        return self.core.temperature.to("cpu", copy=True).numpy()
+        return self.core.known_temperature.to("cpu", copy=True).numpy()
 
     @temperature.setter
     def temperature(self, value: Temperature | NDArray[np.floating]) -> None:
@@ -159,7 +153,7 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
             ConfigError, TemperatureError, ObservationError: for a bad argument; nothing has changed.
         """
         mask, others = take_reset_mask(options, self.num_envs)
-        arguments = reset_arguments(others, self._start)
+        arguments = reset_arguments(others, self._start, self._preprocess)
         seeds = parse_seeds(seed, self.num_envs)
         before = self._np_random, self._np_random_seed
         super().reset(seed=int(seed) if isinstance(seed, (int, np.integer)) else None)
@@ -227,11 +221,14 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
     def _infos(self, mask: Array, terminations: Array | None = None, laps: Array | None = None) -> dict[str, Any]:
         """Infos of the rows of a mask: a value and a mask for each key."""
         infos: dict[str, Any] = {}
-        for name, value in (("progress", self.core.progress), ("temperature", self.core.temperature)):
+        completable = self.core.rewards.cap is not None
+        progress = (("progress", self.core.progress),) if completable else ()
+        for name, value in (*progress, ("temperature", self.core.temperature)):
             infos[name] = np.where(mask, value.cpu().numpy(), 0.0).astype(np.float64)
             infos[f"_{name}"] = mask.copy()
-        if terminations is not None and laps is not None and terminations.any():
-            infos["lap_finished"], infos["_lap_finished"] = laps.copy(), terminations.copy()
+        if completable and terminations is not None and laps is not None and terminations.any():
+            name = self.core.rewards.completion
+            infos[name], infos[f"_{name}"] = laps.copy(), terminations.copy()
         return infos
 
     def _observe(self, mask: Array | None = None) -> Array:
@@ -240,33 +237,24 @@ class DreamCarRacingVectorEnv(VectorEnv[Array, Array, Array]):
         value = core.features if self.obs_type == "features" else core.z
         chosen = value if mask is None else value[torch.from_numpy(mask)]
         if self.obs_type == "rgb":
-            vision = core.world_model.vision
-            return decode_frames(vision, chosen.to(vision.mean.weight.device)).numpy()
-        return chosen.cpu().clone(memory_format=torch.contiguous_format).numpy()
+            return self._frames(chosen)
+        return chosen.float().cpu().clone(memory_format=torch.contiguous_format).numpy()
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """A picture of each environment, uint8 of shape (560, 640, 3), in the mode "rgb_array".
+        """A picture of each environment in the mode "rgb_array", as a single one's.
+
+        Each is uint8 of shape (height, width, 3).
 
         Raises:
             ResetNeededError: before the first reset.
         """
-        if not bool(self.core.started.all()):
-            raise ResetNeededError("there is nothing to render before the first reset; call reset()")
-        if self.render_mode is None:
-            gym.logger.warn('render() needs a mode: make_vec("dreamgym:DreamCarRacing-v0", render_mode="rgb_array")')
-            return None
-        vision = self.world_model.vision
-        frames = decode_frames(vision, self.core.z.to(vision.mean.weight.device)).numpy()
-        return tuple(enlarge(frame[None])[0] for frame in frames)
+        return self._pictures() if self._may_render("make_vec") else None
 
     def get_state(self) -> dict[str, Any]:
         """All that the future depends on, to be given to :meth:`set_state`; copies."""
-        seeding = {"np_random": deepcopy(self._np_random), "np_random_seed": self._np_random_seed}
-        return {"core": self.core.get_state(), "ended": self._ended.copy(), **seeding}
+        return {**super().get_state(), "ended": self._ended.copy()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go back to a saved state: what follows is the same to the bit."""
-        self.core.set_state(state["core"])
+        super().set_state(state)
         self._ended = state["ended"].copy()
-        self._np_random = deepcopy(state["np_random"])
-        self._np_random_seed = state["np_random_seed"]

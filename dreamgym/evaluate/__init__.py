@@ -3,16 +3,18 @@
 from dreamgym.evaluate.command import run
 from dreamgym.evaluate.dream import evaluate_dream
 from dreamgym.evaluate.policies import Policy, load_policy
-from dreamgym.evaluate.real import drive_real, evaluate_real
+from dreamgym.evaluate.real import RealSettings, evaluate_player, evaluate_real, play_episode
 from dreamgym.evaluate.scores import EpisodeScore, summarize
 
 __all__ = [
     "EpisodeScore",
     "Policy",
-    "drive_real",
+    "RealSettings",
     "evaluate_dream",
+    "evaluate_player",
     "evaluate_real",
     "load_policy",
+    "play_episode",
     "run",
     "summarize",
 ]

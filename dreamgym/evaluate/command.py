@@ -1,94 +1,187 @@
-"""The command ``dreamgym evaluate``: the drives, the table, the report."""
+"""The command ``dreamgym evaluate``: the episodes, the table, the report."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
-import sys
-import time
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
-from dreamgym import __version__
-from dreamgym.config import EvaluateConfig, to_json, write_json
+from dreamgym.config import EvaluateConfig
+from dreamgym.data.seeds import TEST_SEEDS
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.evaluate.dream import evaluate_dream
+from dreamgym.evaluate.played import Played, differences, going_on, part_of
 from dreamgym.evaluate.policies import load_policy
-from dreamgym.evaluate.real import evaluate_real
-from dreamgym.evaluate.scores import EpisodeScore, summarize
-from dreamgym.memory.mdn_rnn import PROGRESS_FLOOR
-from dreamgym.real.world import recorded_versions
-from dreamgym.seeds import TEST_SEEDS
-from dreamgym.world_model import PACKAGED, WorldModel, locate
+from dreamgym.evaluate.real import RealSettings, evaluate_player, evaluate_real
+from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
+from dreamgym.files import file_sha256, write_json
+from dreamgym.reporting import provenance, text_table
+from dreamgym.world_model import WorldModel, locate
+from dreamgym.worlds.base import ScoreRule
+from dreamgym.worlds.registry import described, find, require_described
 
-__all__ = ["columns", "format_table", "provenance", "run"]
+__all__ = ["format_table", "run"]
 
 _KIND: Final = "dreamgym evaluate"
-_UNJUDGED: Final = ("controller", "world_model", "temperature", "trust_pickle", "out", "workers")
-"""Settings that a report may differ in from one that takes its place: the files are told by their hashes, and what the
+_UNJUDGED: Final = ("controller", "world_model", "temperature", "trust_pickle", "out", "workers", "engine")
+"""Settings in which two evaluations may differ and be the same: files are told by their hashes, and what the
 temperature came to stands beside them."""
+_DREAMS: Final = 100
+"""To play where no number is given."""
+
+Scores = dict[str, list[EpisodeScore]]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Who is to play where, before anything is played."""
+
+    rule: ScoreRule
+    about: dict[str, Any]
+    """What a report says of it."""
+    footing: str
+    """What the table's last lines say of it."""
+    play: Callable[[Played], Scores]
+
+    @property
+    def judged(self) -> dict[str, Any]:
+        """What tells it from other evaluations."""
+        return _judged(json.loads(json.dumps(self.about)))
 
 
 def run(config: EvaluateConfig) -> None:
-    """Drive in reality and in the dream, print a table and write a JSON report.
+    """Play in reality and in the dream, print a table and write a JSON report.
 
     Raises:
-        ConfigError: a number of episodes or a seed out of range.
-        OutputFolderError: the report's file holds something other than such a report.
+        ConfigError: a number of episodes or a seed out of range, or an unknown world or player.
+        OutputFolderError: the report's file holds something else, or a report of something else.
         UntrustedPickleError: an SB3 archive without ``trust_pickle``.
         BundleError: a missing or damaged world model or controller.
-        WorkerError: a driving process died or stopped answering.
+        WorkerError: a playing process died or stopped answering.
     """
     seeds = _seeds(config)
     if config.out is not None:
         _require_report(config.out)
-    world = WorldModel.load(config.world_model)
-    policy = load_policy(config.controller, world, trust_pickle=config.trust_pickle)
-    temperature = config.temperature if config.temperature is not None else world.temperature
-    subject = {
-        **provenance(config, locate(config.world_model), world),
-        "controller_sha256": _sha256(config.controller) if config.controller else None,
+    subject = _policy(config, seeds) if config.player is None else _player(config, config.player, seeds)
+    out = config.out or _unnamed_file(config, subject)
+    finished = out.exists()
+    report = _finished(out, subject) if finished else _evaluated(out, subject)
+    print(format_table({name: report[name] for name in report["episodes"]}, subject.rule))
+    print(subject.footing)
+    print(", ".join(f"{name} {number}" for name, number in report["versions"].items()))
+    print(f"report: {out}{' (it was there: nothing was played)' if finished else ''}")
+
+
+def _evaluated(out: Path, subject: _Subject) -> dict[str, Any]:
+    """The report of what is played now, and of what was played before a run was cut off."""
+    with going_on(out, subject.judged) as played:
+        scores = subject.play(played)
+        report = {
+            "kind": _KIND,
+            **subject.about,
+            "seconds": round(played.seconds, 1),
+            **{name: summarize(part, subject.rule.solved) for name, part in scores.items()},
+            "episodes": {name: [dataclasses.asdict(score) for score in part] for name, part in scores.items()},
+        }
+        write_json(out, report)
+    return report
+
+
+def _finished(out: Path, subject: _Subject) -> dict[str, Any]:
+    """The report that is there, which is never replaced."""
+    report: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    changed = differences(_judged(report), subject.judged)
+    if changed:
+        raise OutputFolderError(f"{out} holds a report of another evaluation ({changed}); choose another --out")
+    return report
+
+
+def _judged(report: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in report.get("config", {}).items() if name not in _UNJUDGED}
+    hashes = {name: report.get(name) for name in ("controller_sha256", "vec_normalize_sha256")}
+    bundle = (report.get("world_model") or {}).get("sha256")
+    made = {"world_model_sha256": bundle, "temperature": report.get("temperature"), "versions": report.get("versions")}
+    return {**settings, **hashes, **made}
+
+
+def _policy(config: EvaluateConfig, seeds: range) -> _Subject:
+    """What acts on z and h, in the dream and in reality."""
+    model = WorldModel.load(config.world_model, world=config.world)
+    world = (require_described if seeds else described)(config.world, model.world_name)
+    policy = load_policy(config.controller, model, trust_pickle=config.trust_pickle, vec_normalize=config.vec_normalize)
+    temperature = config.temperature if config.temperature is not None else model.temperature
+    dreams = _DREAMS if config.dream_episodes is None else config.dream_episodes
+    settings = RealSettings(config.latent, config.exact_drawing)
+
+    def drive(missing: Sequence[int], keep: Callable[[EpisodeScore], None]) -> list[EpisodeScore]:
+        return evaluate_real(
+            policy,
+            missing,
+            workers=config.workers,
+            engine=config.engine,
+            world_model=model,
+            world=config.world,
+            settings=settings,
+            on_episode=keep,
+        )
+
+    def play(played: Played) -> Scores:
+        scores = {}
+        # The dream first: it takes seconds, and a policy that does not fit fails there.
+        if dreams:
+            scores["dream"] = evaluate_dream(policy, range(dreams), world_model=model, temperature=temperature)
+        if seeds:
+            scores["reality"] = played.play(seeds, drive)
+        return scores
+
+    about = {
+        **provenance(config, world, model, locate(config.world_model, config.world)),
+        "controller_sha256": file_sha256(config.controller) if config.controller else None,
+        "vec_normalize_sha256": file_sha256(config.vec_normalize),
         "temperature": temperature,
     }
-    out = config.out or _unnamed_file(config, subject)
-    started = time.monotonic()
-    scores: dict[str, list[EpisodeScore]] = {}
-    # The dream first: it takes seconds, and a policy that does not fit fails there.
-    if config.dream_episodes:
-        dreams = range(config.dream_episodes)
-        scores["dream"] = evaluate_dream(policy, dreams, world_model=world, temperature=temperature)
+    card = about["world_model"]["card_sha256"]
+    parts = [f"world model: {about['world_model']['folder']} ({card[:12]})"]
+    origin = _evolved_in(config.controller)
+    if origin not in (None, card):
+        parts.append(f"note: the controller was evolved in another world model ({origin[:12]})")
     if seeds:
-        scores["reality"] = evaluate_real(
-            policy,
-            seeds,
-            workers=config.workers,
-            world_model=world,
-            latent=config.latent,
-            exact_drawing=config.exact_drawing,
+        drawing = "" if config.exact_drawing else ", the environment's own drawing"
+        parts.append(f"reality: seeds {seeds.start}..{seeds.stop - 1}, latent {config.latent}{drawing}")
+    if dreams:
+        parts.append(f"dream: temperature {temperature:g}, from the beginning")
+    return _Subject(ScoreRule() if world is None else world.score, about, "\n".join(parts), play)
+
+
+def _player(config: EvaluateConfig, name: str, seeds: range) -> _Subject:
+    """One of the world's own players, which see the frame or the simulator, in reality alone."""
+    if config.controller is not None or config.world_model is not None or config.dream_episodes:
+        raise ConfigError(
+            f"player: {name!r} plays in reality without a world model; expected no controller, world_model or "
+            "dream_episodes beside it"
         )
-    report = {
-        "kind": _KIND,
-        **subject,
-        "seconds": round(time.monotonic() - started, 1),
-        **{world_name: summarize(drives) for world_name, drives in scores.items()},
-        "episodes": {name: [dataclasses.asdict(drive) for drive in drives] for name, drives in scores.items()},
-    }
-    write_json(out, report)
-    print(format_table({name: report[name] for name in scores}))
-    print(_footing(config, seeds, temperature, report["versions"]))
-    print(f"report: {out}")
+    world = find(config.world)
+
+    def drive(missing: Sequence[int], keep: Callable[[EpisodeScore], None]) -> list[EpisodeScore]:
+        return evaluate_player(
+            name, missing, config.world or world, workers=config.workers, engine=config.engine, on_episode=keep
+        )
+
+    footing = f"reality: seeds {seeds.start}..{seeds.stop - 1}, {world.name}'s player {name}"
+    about = provenance(config, world)
+    return _Subject(world.score, about, footing, lambda played: {"reality": played.play(seeds, drive)})
 
 
 def _seeds(config: EvaluateConfig) -> range:
     for name in ("episodes", "dream_episodes"):
-        if getattr(config, name) < 0:
+        if (getattr(config, name) or 0) < 0:
             raise ConfigError(f"{name}: expected a number of at least 0, got {getattr(config, name)}")
-    if not (config.episodes or config.dream_episodes):
+    if not config.episodes and (config.dream_episodes == 0 or config.player is not None):
         raise ConfigError("expected episodes or dream_episodes to be positive, got 0 for both")
     if config.first_seed is not None:
         if config.first_seed < 0:
@@ -96,7 +189,7 @@ def _seeds(config: EvaluateConfig) -> range:
         return range(config.first_seed, config.first_seed + config.episodes)
     if config.episodes > len(TEST_SEEDS):
         raise ConfigError(
-            f"episodes: there are {len(TEST_SEEDS)} test tracks, got {config.episodes}; name others by --first-seed"
+            f"episodes: there are {len(TEST_SEEDS)} test seeds, got {config.episodes}; name others by --first-seed"
         )
     return TEST_SEEDS[: config.episodes]
 
@@ -105,6 +198,8 @@ def _require_report(path: Path) -> None:
     """Refuse a file that is no report of this command, before minutes are spent on driving."""
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise OutputFolderError(f"out: expected the name of a file in a folder that exists, got {path}")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise OutputFolderError(f"out: expected a folder that can be written to, got {path.absolute().parent}")
     if not path.exists():
         return
     try:
@@ -115,78 +210,52 @@ def _require_report(path: Path) -> None:
         raise OutputFolderError(f"{path} holds something other than a report of {_KIND}; choose another with --out")
 
 
-def _unnamed_file(config: EvaluateConfig, subject: dict[str, Any]) -> Path:
+def _unnamed_file(config: EvaluateConfig, subject: _Subject) -> Path:
     """The file of a report for which none was named: the first that does not hold one of something else."""
-
-    def judged(report: dict[str, Any]) -> tuple[Any, ...]:
-        settings = {name: value for name, value in report.get("config", {}).items() if name not in _UNJUDGED}
-        files = report.get("controller_sha256"), report.get("world_model", {}).get("sha256")
-        return files, report.get("temperature"), settings
 
     def is_free(path: Path) -> bool:
         _require_report(path)
-        return not path.exists() or judged(json.loads(path.read_text(encoding="utf-8"))) == judged(subject)
+        try:
+            if path.exists():
+                _finished(path, subject)
+            else:
+                Played(part_of(path), subject.judged)
+        except OutputFolderError:
+            return False
+        return True
 
-    stem = f"evaluation-{config.controller.stem if config.controller else 'controller'}"
+    name = config.player or (config.controller.stem if config.controller else "controller")
+    stem = f"evaluation-{name}"
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     return next(path for name in names if is_free(path := Path(f"{name}.json")))
 
 
-def provenance(config: Any, folder: Path, world: WorldModel) -> dict[str, Any]:
-    """What a result came from: command, configuration, versions, the dream's floor, the bundle and its files' hashes.
+def _evolved_in(controller: Path | None) -> str | None:
+    """SHA-256 of the card of the world model that a controller was evolved in, where its run says so."""
+    if controller is None or not (controller.parent / "config.json").is_file():
+        return None
+    try:
+        run = json.loads((controller.parent / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # of something else
+        return None
+    origin = run.get("world_model_sha256") if isinstance(run, dict) else None
+    return origin if isinstance(origin, str) else None
 
-    The package's own bundle is called that: where somebody has it says nothing to others.
+
+def format_table(summaries: dict[str, dict[str, Any]], rule: ScoreRule) -> str:
+    """Summaries by name as a table of plain text.
+
+    With the columns that a world's rule asks for.
     """
-    return {
-        "command": " ".join(["dreamgym", *sys.argv[1:]]),
-        "config": to_json(config),
-        "versions": {"dreamgym": __version__, "torch": torch.__version__, **recorded_versions()},
-        "progress_floor": PROGRESS_FLOOR,
-        "world_model": {
-            "folder": "the package" if folder == PACKAGED else str(folder),
-            "sha256": world.card.get("sha256"),
-        },
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "mean ± std": lambda found: mean_and_spread(found, 1),
+        "quartiles": lambda found: f"{found['lower_quartile']:.0f} {found['median']:.0f} {found['upper_quartile']:.0f}",
     }
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def format_table(summaries: dict[str, dict[str, Any]]) -> str:
-    """Summaries by name as a table of plain text."""
-    rows = [("", "mean ± std", "quartiles", "over 900", "laps", "left", "episodes")]
-    for name, summary in summaries.items():
-        rows.append(
-            (
-                name,
-                f"{summary['mean']:.1f} ± {summary['std']:.1f}",
-                f"{summary['lower_quartile']:.0f} {summary['median']:.0f} {summary['upper_quartile']:.0f}",
-                f"{summary['share_over_900']:.0%}",
-                f"{summary['share_of_laps']:.0%}",
-                f"{summary['share_leaving']:.0%}",
-                str(summary["episodes"]),
-            )
-        )
-    return columns(rows)
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the first column to the left and the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for first, *rest in rows:
-        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
-
-
-def _footing(config: EvaluateConfig, seeds: range, temperature: float, versions: dict[str, Any]) -> str:
-    parts = []
-    if seeds:
-        drawing = "exact fast drawing" if config.exact_drawing else "Gymnasium's own drawing"
-        parts.append(f"reality: tracks {seeds.start}..{seeds.stop - 1}, {drawing}, latent {config.latent}")
-    if config.dream_episodes:
-        parts.append(f"dream: temperature {temperature:g}, starts at the line")
-    parts.append(", ".join(f"{name} {number}" for name, number in versions.items()))
-    return "\n".join(parts)
+    if rule.solved is not None:
+        columns[f"over {rule.solved:g}"] = lambda found: f"{found['share_solved']:.0%}"
+    if rule.complete:
+        columns[rule.complete] = lambda found: f"{found['share_complete']:.0%}"
+    columns[rule.failed] = lambda found: f"{found['share_failed']:.0%}"
+    columns["episodes"] = lambda found: str(found["episodes"])
+    rows = [(name, *(cell(found) for cell in columns.values())) for name, found in summaries.items()]
+    return text_table([("", *columns), *rows])

@@ -1,4 +1,4 @@
-"""Driving in the dream, all episodes at once."""
+"""Playing in the dream, all episodes at once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dreamgym.dream.core import DreamCore
-from dreamgym.dream.options import Temperature
+from dreamgym.dream.rollout import rollout
+from dreamgym.dream.temperature import Temperature
 from dreamgym.errors import ConfigError
 from dreamgym.evaluate.policies import Policy, begin_episodes
 from dreamgym.evaluate.scores import EpisodeScore, score_episode
@@ -24,22 +26,22 @@ def evaluate_dream(
     *,
     world_model: WorldModel | Path | str | None = None,
     temperature: Temperature = None,
-    start: str | int = "line",
-    max_episode_steps: int = 1000,
+    start: str | int = "beginning",
+    max_episode_steps: int | None = None,
     precision: str = "float32",
 ) -> list[EpisodeScore]:
-    """Drive one dream for each seed.
+    """Play one dream for each seed.
 
     A row of the batch does not depend on its neighbours, so a seed's score is the same in any company as long as the
     policy treats rows alike.
 
     Args:
-        policy: features, float32 (B, 288), to actions, (B, 3); see :mod:`dreamgym.evaluate.policies`.
+        policy: features, float32 (B, Z + H), to actions, (B, A); see :mod:`dreamgym.evaluate.policies`.
         seeds: of the dreams.
         world_model: the world model, a bundle's folder, or None for the one that :meth:`WorldModel.load` finds.
         temperature: None for the card's, a number, or (low, high) drawn from for each episode.
-        start: ``"line"``, ``"anywhere"``, ``"hard"`` or an index into the bank of start states.
-        max_episode_steps: the time limit.
+        start: ``"beginning"``, ``"anywhere"``, ``"hard"`` or an index into the bank of start states.
+        max_episode_steps: the time limit; the world's when None.
         precision: of M's matrix products, ``"float32"`` or ``"bfloat16"``.
 
     Raises:
@@ -49,33 +51,32 @@ def evaluate_dream(
     """
     if not len(seeds):
         raise ConfigError("seeds: expected at least one, got none")
-    world = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
-    core = DreamCore(
-        world, len(seeds), temperature=temperature, max_episode_steps=max_episode_steps, precision=precision
-    )
+    model = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
+    steps = max_episode_steps or model.max_episode_steps
+    core = DreamCore(model, len(seeds), temperature=temperature, max_episode_steps=steps, precision=precision)
     core.reset(seeds=torch.tensor(list(seeds), dtype=torch.int64), start=start)
     begin_episodes(policy, seeds)
-    active = torch.ones(len(seeds), dtype=torch.bool)
-    terminated, lapped = torch.zeros_like(active), torch.zeros_like(active)
+    terminated, complete = (torch.zeros(len(seeds), dtype=torch.bool) for _ in range(2))
     rewards = []
-    while active.any():
-        actions = np.asarray(policy(core.features.numpy().copy()), np.float32)
-        step = core.step(torch.from_numpy(actions), active)
+
+    def act(features: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(policy(features.numpy().copy()), np.float32))
+
+    for step, running in rollout(core, act, hold=True):
         rewards.append(step.reward.numpy().copy())
-        terminated |= step.terminated & active
-        lapped |= step.lap_finished & active
-        active = active & ~(step.terminated | step.truncated)
+        terminated |= step.terminated & running
+        complete |= step.complete & running
     table = np.stack(rewards)  # (T, B)
     return [
         score_episode(
             seed,
             table[: int(core.elapsed[row]), row],
             progress=float(core.progress[row]),
-            lap_units=world.lap_units,
+            units=core.rewards.unit,
             terminated=bool(terminated[row]),
-            lap_finished=bool(lapped[row]),
-            max_episode_steps=max_episode_steps,
-            frame_cost=core.world.frame_cost,
+            complete=bool(complete[row]),
+            max_episode_steps=steps,
+            constant=core.rewards.constant,
         )
         for row, seed in enumerate(seeds)
     ]

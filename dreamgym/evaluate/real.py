@@ -1,232 +1,354 @@
-"""Driving in reality, seen through V and M: one episode, or many by several processes."""
+"""Playing in reality, seen through V and M: one episode, or many by several processes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 from tqdm import tqdm
 
-from dreamgym.dream.threads import one_thread_for_long
-from dreamgym.encoder import LatentEncoder
-from dreamgym.errors import ActionError, ConfigError
+from dreamgym.collect.collect import record_episode
+from dreamgym.data.seeds import refuse_test_seeds
+from dreamgym.dream.latent_encoder import LatentEncoder
+from dreamgym.dream.spaces import ActionRange
+from dreamgym.errors import ConfigError
 from dreamgym.evaluate.policies import Policy, begin_episodes
 from dreamgym.evaluate.scores import EpisodeScore, score_episode
-from dreamgym.evaluate.workers import Job, Task, drive_in_processes
-from dreamgym.real.world import CAR_RACING, make_real
-from dreamgym.world_model import WorldModel
+from dreamgym.parallel import start
+from dreamgym.threads import one_thread_for_long
+from dreamgym.world_model import StartBank, WorldModel
+from dreamgym.worlds.base import World
+from dreamgym.worlds.real_envs import RealEnvs
+from dreamgym.worlds.registry import find, require_described
 
-__all__ = ["RealStep", "drive_real", "drive_tracks", "evaluate_real", "look"]
+__all__ = [
+    "RealSettings",
+    "Task",
+    "evaluate_player",
+    "evaluate_real",
+    "play_episode",
+    "play_episodes",
+    "validation_returns",
+]
 
-_TOLERANCE = 1e-6
-_LOOK: Final = 1
-"""The noise of looks; that of scores is 0."""
+Task = tuple[int, int]
+"""A policy, by its place among several, and an episode's seed."""
+T = TypeVar("T")
 
-
-class RealStep(NamedTuple):
-    """One step of a real drive, as an observer sees it."""
-
-    frame: NDArray[np.uint8]
-    """CarRacing's observation before the action, uint8 (96, 96, 3)."""
-    features: NDArray[np.float32]
-    """What the policy saw, (288,)."""
-    action: NDArray[np.float32]
-    """As executed, (3,)."""
-    reward: float
-    picture: NDArray[np.uint8] | None
-    """As people see it, uint8 (400, 600, 3), where pictures were asked for."""
+_VALIDATION: Final = 1
+"""The noise of validation runs; that of scores is 0."""
 
 
-def drive_real(
+@dataclass(frozen=True)
+class RealSettings:
+    """How real episodes are played, and how the policy sees them."""
+
+    latent: str = "sample"
+    """``"sample"`` or ``"mean"``, as in :class:`~dreamgym.dream.latent_encoder.LatentEncoder`."""
+    exact_drawing: bool = True
+    """Draw with the world's own fast drawing, where it has one; False for the environment's."""
+    max_episode_steps: int | None = None
+    """The time limit; the world's when None."""
+    noise: int = 0
+    """Which noise z has in an episode, 0 or more: with another, the same episode is seen a little otherwise."""
+
+    def limit(self, world: World) -> int:
+        """The time limit in a world."""
+        return self.max_episode_steps or world.max_episode_steps
+
+
+AS_IN_USE: Final = RealSettings()
+
+
+def play_episode(
     policy: Policy,
     seed: int,
-    *,
     world_model: WorldModel,
-    latent: str = "sample",
-    exact_drawing: bool = True,
-    max_episode_steps: int = 1000,
-    noise: int = 0,
-    on_step: Callable[[RealStep], None] | None = None,
-    pictures: bool = False,
+    world: World,
+    settings: RealSettings = AS_IN_USE,
+    envs: RealEnvs | None = None,
 ) -> EpisodeScore:
-    """Drive one real track in this process.
+    """Play one real episode in this process.
 
-    The environment is a new one, so that the drive is a function of the seed and the noise alone.
+    It is a function of the seed and the noise alone.
 
     Args:
-        policy: features, float32 (1, 288), to actions, (1, 3).
-        seed: of the track.
+        policy: features, float32 (1, Z + H), to actions, (1, A).
+        seed: of the episode.
         world_model: V and M.
-        latent: ``"sample"`` or ``"mean"``, as in :class:`~dreamgym.encoder.LatentEncoder`.
-        exact_drawing: draw with the exact fast drawing; False for Gymnasium's own.
-        max_episode_steps: the time limit.
-        noise: which noise z has on this track, 0 or more: with another, the same track is seen a little otherwise.
-        on_step: called after each step.
-        pictures: draw for people as well, at every step.
+        world: the description of the real environment.
+        settings: see :class:`RealSettings`.
+        envs: gives the environment; of a process that plays many episodes.
 
     Raises:
         ActionError: the policy's action is of the wrong shape, not finite or out of range.
     """
-    render_mode = "rgb_array" if pictures else None
-    env = make_real(exact=exact_drawing, render_mode=render_mode, max_episode_steps=max_episode_steps)
-    try:
+    actions, steps = world.actions, settings.limit(world)
+    envs = RealEnvs(world, exact_drawing=settings.exact_drawing, keep=False) if envs is None else envs
+    with envs.episode(steps) as env:
         frame, info = env.reset(seed=seed)
-        encoder = LatentEncoder(world_model, latent=latent)
-        encoder.reset(frame[None], seeds=[seed + (noise << 32)])
+        encoder = LatentEncoder(world_model, latent=settings.latent, preprocess=world.preprocess)
+        encoder.reset(frame[None], seeds=[seed + (settings.noise << 32)])
         begin_episodes(policy, [seed])
+        limits = ActionRange(actions, 1, torch.device("cpu"))
         rewards = []
         terminated = truncated = False
         while not (terminated or truncated):
-            features = encoder.features()
-            action = _executed(policy(features))
-            picture = np.asarray(env.render(), np.uint8) if pictures else None
-            following, reward, terminated, truncated, info = env.step(action)
+            wanted = torch.from_numpy(np.asarray(policy(encoder.features()), np.float32))
+            (executed,) = limits.executed(wanted, None).numpy()
+            frame, reward, terminated, truncated, info = env.step(actions.as_given(executed))
             rewards.append(float(reward))
-            if on_step is not None:
-                on_step(RealStep(frame, features[0], action, float(reward), picture))
-            encoder.step(following[None], action[None])
-            frame = following
-        track = env.unwrapped.track  # type: ignore[attr-defined]
+            encoder.step(frame[None], executed[None])
+        made, units = world.progress_made(env)
         return score_episode(
             seed,
             rewards,
-            progress=env.unwrapped.tile_visited_count / len(track),  # type: ignore[attr-defined]
-            lap_units=len(track),
+            progress=made / units,
+            units=units,
             terminated=terminated,
-            lap_finished=bool(info.get("lap_finished", False)),
-            max_episode_steps=max_episode_steps,
-            frame_cost=CAR_RACING.frame_cost,
+            complete=world.rewards.completed(info),
+            max_episode_steps=steps,
+            constant=world.rewards.constant,
         )
-    finally:
-        env.close()
-
-
-def _executed(actions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The action of a batch of one, cut to the range, float32 (3,)."""
-    given = np.asarray(actions, np.float32)
-    low, high = (np.array(end, np.float32) for end in (CAR_RACING.action_low, CAR_RACING.action_high))
-    if given.shape != (1, len(low)):
-        raise ActionError(f"expected the policy to give actions of shape (1, {len(low)}), got {given.shape}")
-    cut: NDArray[np.float32] = np.clip(given[0], low, high)
-    if not (np.abs(given[0] - cut) <= _TOLERANCE).all():
-        raise ActionError(f"expected finite actions within {low.tolist()} .. {high.tolist()}, got {given[0].tolist()}")
-    return cut
 
 
 def evaluate_real(
     policy: Policy,
     seeds: Sequence[int],
     *,
-    workers: int = 2,
+    workers: int | None = None,
+    engine: str = "local",
     world_model: WorldModel | Path | str | None = None,
-    latent: str = "sample",
-    exact_drawing: bool = True,
-    max_episode_steps: int = 1000,
+    world: World | str | None = None,
+    settings: RealSettings = AS_IN_USE,
+    on_episode: Callable[[EpisodeScore], None] | None = None,
 ) -> list[EpisodeScore]:
-    """Drive one real track for each seed; the scores do not depend on the number of workers.
+    """Play one real episode for each seed.
+
+    The scores do not depend on the number of workers.
 
     Args:
-        policy: features, float32 (1, 288), to actions, (1, 3); picklable where there are several workers.
-        seeds: of the tracks.
-        workers: processes driving at once, each on one thread; 1 drives in this process.
+        policy: features, float32 (1, Z + H), to actions, (1, A); picklable where there are several workers.
+        seeds: of the episodes.
+        workers: processes playing at once, each on one thread; 1 plays in this process. None for one for each
+            processor.
+        engine: where they run, see :func:`dreamgym.parallel.start`.
         world_model: the world model, a bundle's folder, or None for the one that :meth:`WorldModel.load` finds.
-        latent: ``"sample"`` or ``"mean"``, as in :class:`~dreamgym.encoder.LatentEncoder`.
-        exact_drawing: draw with the exact fast drawing; False for Gymnasium's own.
-        max_episode_steps: the time limit.
+        world: the description of the real environment, or its name; the registered one that the world model names when
+            None.
+        settings: see :class:`RealSettings`.
+        on_episode: called after each episode, in the order in which they end.
 
     Returns:
         A score for each seed, in their order.
 
     Raises:
-        ConfigError: no seeds, fewer than one worker, or a policy that cannot be sent to a process.
+        ConfigError: no seeds, fewer than one worker, an unknown world, or a policy that cannot be sent to a process.
         WorkerError: a process died, or stopped answering.
         BundleError: no world model, or a damaged one.
         ActionError: the policy's action is of the wrong shape, not finite or out of range.
     """
-    return drive_tracks(
+    tasks = [(0, seed) for seed in seeds]
+    return play_episodes(
         [policy],
-        [(0, seed) for seed in seeds],
+        tasks,
         workers=workers,
+        engine=engine,
         world_model=world_model,
-        latent=latent,
-        exact_drawing=exact_drawing,
-        max_episode_steps=max_episode_steps,
+        world=world,
+        settings=settings,
+        on_episode=_of_scores(on_episode),
     )
 
 
-def look(policy: Policy, seeds: Sequence[int], *, workers: int, world_model: Path | str | None) -> list[float]:
-    """Returns on real tracks that something is chosen by.
+def validation_returns(
+    policy: Policy,
+    seeds: Sequence[int],
+    *,
+    workers: int | None,
+    engine: str = "local",
+    world_model: Path | str | None,
+    world: World | str | None = None,
+) -> list[float]:
+    """Returns of a validation run: real episodes by which something is chosen.
 
     z's noise is other than in :func:`evaluate_real`, so that what was chosen for luck with the noise does not have the
     same luck again where it is scored.
 
     Args:
         policy: as in :func:`evaluate_real`, and so on.
-        seeds: of the tracks.
-        workers: processes driving at once.
+        seeds: of the episodes.
+        workers: processes playing at once.
+        engine: where they run.
         world_model: a bundle's folder, or None for the one that :meth:`WorldModel.load` finds.
+        world: the description of the real environment.
 
     Raises:
+        SeedError: a seed that is kept for tests.
         WorkerError: a process died, or stopped answering.
     """
-    tasks = [(0, seed) for seed in seeds]
-    drives = drive_tracks([policy], tasks, workers=workers, world_model=world_model, noise=_LOOK)
-    return [drive.score for drive in drives]
+    refuse_test_seeds(seeds, "choosing")
+    scores = evaluate_real(
+        policy,
+        seeds,
+        workers=workers,
+        engine=engine,
+        world_model=world_model,
+        world=world,
+        settings=RealSettings(noise=_VALIDATION),
+    )
+    return [score.score for score in scores]
 
 
-def drive_tracks(
+def play_episodes(
     policies: Sequence[Policy],
     tasks: Sequence[Task],
     *,
-    workers: int = 2,
+    workers: int | None = None,
+    engine: str = "local",
     world_model: WorldModel | Path | str | None = None,
-    latent: str = "sample",
-    exact_drawing: bool = True,
-    max_episode_steps: int = 1000,
-    noise: int = 0,
+    world: World | str | None = None,
+    settings: RealSettings = AS_IN_USE,
     on_episode: Callable[[Task, EpisodeScore], None] | None = None,
 ) -> list[EpisodeScore]:
-    """Drive real tracks with several policies; see :func:`evaluate_real`.
+    """Play real episodes with several policies; see :func:`evaluate_real`.
 
     Args:
-        policies: what drives.
-        tasks: pairs of a policy, by its place in ``policies``, and a track's seed.
-        workers: as in :func:`evaluate_real`, and so on.
+        policies: what plays.
+        tasks: pairs of a policy, by its place in ``policies``, and an episode's seed.
+        workers: as in :func:`evaluate_real`.
+        engine: likewise.
         world_model: the world model.
-        latent: ``"sample"`` or ``"mean"``.
-        exact_drawing: draw with the exact fast drawing.
-        max_episode_steps: the time limit.
-        noise: as in :func:`drive_real`.
-        on_episode: called after each drive, in the order in which they end.
+        world: the description of the real environment.
+        settings: see :class:`RealSettings`.
+        on_episode: called after each episode, in the order in which they end.
 
     Returns:
         A score for each task, in their order.
     """
+    model = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
+    found = find(world) if world else require_described(None, model.world_name)
+    job = _Job(policies, _without_starts(model), found, settings)
+    return _scored(_player_of, job, tasks, settings.limit(found), on_episode, workers=workers, engine=engine)
+
+
+def evaluate_player(
+    name: str,
+    seeds: Sequence[int],
+    world: World | str,
+    *,
+    workers: int | None = None,
+    engine: str = "local",
+    settings: RealSettings = AS_IN_USE,
+    on_episode: Callable[[EpisodeScore], None] | None = None,
+) -> list[EpisodeScore]:
+    """Play one real episode for each seed with a world's own player.
+
+    It needs no world model.
+
+    Args:
+        name: of the player, among ``world.players``.
+        seeds: of the episodes, and of the player's choices.
+        world: the description of the real environment.
+        workers: processes playing at once.
+        engine: where they run.
+        settings: see :class:`RealSettings`; its time limit counts.
+        on_episode: called after each episode, in the order in which they end.
+
+    Raises:
+        ConfigError: no such player, no seeds, or fewer than one worker.
+        WorkerError: a process died, or stopped answering.
+    """
+    found = find(world)
+    if name not in found.players:
+        raise ConfigError(f"player: expected one of {list(found.players)}, got {name!r}")
+    steps = settings.limit(found)
+    job, kept = (name, found, steps), _of_scores(on_episode)
+    return _scored(_own_player_of, job, list(seeds), steps, kept, workers=workers, engine=engine)
+
+
+def _of_scores(on_episode: Callable[[EpisodeScore], None] | None) -> Callable[[Any, EpisodeScore], None] | None:
+    return None if on_episode is None else lambda _, score: on_episode(score)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """All that a worker needs to play with policies."""
+
+    policies: Sequence[Policy]
+    world_model: WorldModel
+    world: World
+    settings: RealSettings
+
+
+def _player_of(job: _Job) -> Callable[[Task], EpisodeScore]:
+    envs = RealEnvs(job.world, exact_drawing=job.settings.exact_drawing)
+
+    def play(task: Task) -> EpisodeScore:
+        number, seed = task
+        return play_episode(job.policies[number], seed, job.world_model, job.world, job.settings, envs)
+
+    return play
+
+
+def _own_player_of(job: tuple[str, World, int]) -> Callable[[int], EpisodeScore]:
+    name, world, steps = job
+    envs = RealEnvs(world)
+
+    def play(seed: int) -> EpisodeScore:
+        episode = record_episode(world.players[name](), seed, steps, envs=envs)
+        made = world.rewards.units(episode.rewards, episode.total_units).sum()
+        return score_episode(
+            seed,
+            episode.rewards,
+            progress=0.0 if world.score.progress is None else float(made) / episode.total_units,
+            units=episode.total_units,
+            terminated=episode.terminated,
+            complete=episode.complete,
+            max_episode_steps=steps,
+            constant=world.rewards.constant,
+        )
+
+    return play
+
+
+def _without_starts(world_model: WorldModel) -> WorldModel:
+    """V and M alone: who plays in reality needs no start states, which are most of what a process would be sent."""
+    nothing = torch.zeros(0)
+    starts = StartBank(nothing, nothing, nothing, nothing, nothing.bool(), nothing.bool())
+    return replace(world_model, starts=starts, controller=None)
+
+
+def _scored(
+    build: Callable[[Any], Callable[[T], EpisodeScore]],
+    job: Any,
+    tasks: Sequence[T],
+    steps: int,
+    on_episode: Callable[[T, EpisodeScore], None] | None,
+    *,
+    workers: int | None,
+    engine: str,
+) -> list[EpisodeScore]:
+    """The scores of all tasks, in their order."""
     if not len(tasks):
         raise ConfigError("seeds: expected at least one, got none")
-    if workers < 1:
-        raise ConfigError(f"workers: expected a positive number, got {workers}")
-    world = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
-    job = Job(drive_real, policies, world, latent, exact_drawing, max_episode_steps, noise)
+    count = None if workers is None else min(workers, len(tasks))
     scores: dict[int, EpisodeScore] = {}
-    total = len(tasks) * max_episode_steps
-    with tqdm(total=total, unit="frame", unit_scale=True, desc="drive", mininterval=2) as bar:
-
-        def finished(index: int, score: EpisodeScore) -> None:
+    with (
+        start(build, job, workers=count, engine=engine) as pool,
+        one_thread_for_long() if pool.count == 1 else nullcontext(),
+        tqdm(total=len(tasks) * steps, unit="frame", unit_scale=True, desc="play", mininterval=2) as bar,
+    ):
+        for index, score in pool.results(tasks):
             scores[index] = score
-            bar.update(max_episode_steps - score.length)  # frames that need not be driven any more
+            bar.update(steps)  # of an episode that ended early, the rest need not be played
             mean = np.mean([done.score for done in scores.values()])
-            bar.set_postfix_str(f"{len(scores)}/{len(tasks)} tracks, mean {mean:.0f}", refresh=False)
+            bar.set_postfix_str(f"{len(scores)}/{len(tasks)} episodes, mean {mean:.0f}", refresh=False)
             if on_episode is not None:
                 on_episode(tasks[index], score)
-
-        if min(workers, len(tasks)) == 1:
-            with one_thread_for_long():
-                for index, task in enumerate(tasks):
-                    finished(index, job(task, bar.update))
-        else:
-            drive_in_processes(job, tasks, min(workers, len(tasks)), bar.update, finished)
     return [scores[index] for index in range(len(tasks))]

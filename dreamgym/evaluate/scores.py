@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CURVE_STEPS", "WINNING_SCORE", "EpisodeScore", "score_episode", "summarize"]
+__all__ = [
+    "CURVE_STEPS",
+    "EpisodeScore",
+    "mean_and_spread",
+    "score_episode",
+    "score_from_json",
+    "standard_deviation",
+    "summarize",
+]
 
 CURVE_STEPS: Final = 100
 """Steps between the points of an episode's curve."""
 
-WINNING_SCORE: Final = 900.0
-"""What CarRacing has always called solved."""
-
 
 @dataclass(frozen=True)
 class EpisodeScore:
-    """One drive, dreamed or real."""
+    """One episode, dreamed or real."""
 
     seed: int
     score: float
     """Undiscounted return."""
     length: int
     """Steps."""
-    lap_finished: bool
-    left_playfield: bool
-    """Whether the episode ended otherwise than by a lap or the time limit."""
+    complete: bool
+    """Whether it ended by being completed, as a track is by a lap."""
+    failed: bool
+    """Whether it ended otherwise than by being completed or at the time limit."""
     progress: float
-    """Share of the lap made: tiles touched of the tiles there are, in [0, 1]."""
-    lap_units: float
-    """Tiles in the lap: the track's, or the dream's mean."""
+    """Share made of what completes an episode, in [0, 1]; 0 in worlds without progress."""
+    units: float
+    """Units in a progress of 1, such as the tiles of the track; in dreams the mean over the training data."""
     curve: tuple[float, ...]
     """Return after 100, 200, ... steps; constant from the end of the episode on."""
     fastest_window: float
-    """The most that any 100 steps in a row paid for progress (the frames' cost left out)."""
+    """The most that any 100 steps in a row paid for progress (what every step pays left out)."""
+
+
+def score_from_json(entry: Mapping[str, Any]) -> EpisodeScore:
+    """An episode's score from its entries in a file.
+
+    Raises:
+        KeyError: one is missing.
+        TypeError: one is no number, or there are others.
+    """
+    score = EpisodeScore(**{**entry, "curve": tuple(entry["curve"])})
+    if not all(isinstance(value, float | int) for value in (*score.curve, *{**vars(score), "curve": 0}.values())):
+        raise TypeError(f"expected numbers, got {entry}")
+    return score
 
 
 def score_episode(
@@ -45,51 +64,82 @@ def score_episode(
     rewards: Sequence[float] | NDArray[np.floating],
     *,
     progress: float,
-    lap_units: float,
+    units: float,
     terminated: bool,
-    lap_finished: bool,
+    complete: bool,
     max_episode_steps: int,
-    frame_cost: float = -0.1,
+    constant: float,
 ) -> EpisodeScore:
-    """Sum up an episode from its rewards, (length,)."""
+    """Sum up an episode from its rewards.
+
+    Args:
+        seed: of the episode.
+        rewards: of its steps, (T,).
+        progress: share made of what completes an episode.
+        units: in a progress of 1.
+        terminated: whether the world ended it.
+        complete: whether it was completed.
+        max_episode_steps: the time limit.
+        constant: what every step pays.
+    """
     paid = np.asarray(rewards, np.float64)
     total = np.cumsum(paid)
     marks = np.arange(CURVE_STEPS, max_episode_steps + 1, CURVE_STEPS)
     curve = total[np.minimum(marks, len(paid)) - 1]
-    gained = np.concatenate([[0.0], np.cumsum(np.maximum(paid - frame_cost, 0.0))])
+    gained = np.concatenate([[0.0], np.cumsum(np.maximum(paid - constant, 0.0))])
     window = min(CURVE_STEPS, len(paid))
     return EpisodeScore(
         seed=int(seed),
         score=float(total[-1]),
         length=len(paid),
-        lap_finished=bool(lap_finished),
-        left_playfield=bool(terminated and not lap_finished),
+        complete=bool(complete),
+        failed=bool(terminated and not complete),
         progress=float(progress),
-        lap_units=float(lap_units),
+        units=float(units),
         curve=tuple(round(float(value), 3) for value in curve),
         fastest_window=float((gained[window:] - gained[:-window]).max()),
     )
 
 
-def summarize(scores: Sequence[EpisodeScore]) -> dict[str, Any]:
-    """Mean, standard deviation over episodes, quartiles and shares, as plain numbers."""
+def standard_deviation(values: Sequence[float] | NDArray[np.floating]) -> float | None:
+    """Estimated standard deviation, with n - 1; None for a single value."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def mean_and_spread(figures: Mapping[str, Any], digits: int = 0) -> str:
+    """Mean and standard deviation of a summary, as text.
+
+    ``909 ± 5``, or ``909`` where there is no deviation.
+    """
+    mean = f"{figures['mean']:.{digits}f}"
+    return mean if figures["std"] is None else f"{mean} ± {figures['std']:.{digits}f}"
+
+
+def summarize(scores: Sequence[EpisodeScore], solved: float | None = None) -> dict[str, Any]:
+    """Mean, standard deviation over episodes (None for one episode), quartiles and shares, as plain numbers.
+
+    Args:
+        scores: of the episodes.
+        solved: the return above which an episode counts as solved; None for no such share.
+    """
     returns = np.array([score.score for score in scores])
-    laps = [score.length for score in scores if score.lap_finished]
+    spread = standard_deviation(returns)
+    complete = [score.length for score in scores if score.complete]
     low, median, high = np.percentile(returns, [25, 50, 75])
     return {
         "episodes": len(scores),
         "mean": float(returns.mean()),
-        "std": float(returns.std()),
-        "standard_error": float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else None,
+        "std": spread,
+        "standard_error": None if spread is None else spread / float(np.sqrt(len(returns))),
         "min": float(returns.min()),
         "lower_quartile": float(low),
         "median": float(median),
         "upper_quartile": float(high),
         "max": float(returns.max()),
-        "share_over_900": float((returns > WINNING_SCORE).mean()),
-        "share_of_laps": len(laps) / len(scores),
-        "share_leaving": float(np.mean([score.left_playfield for score in scores])),
-        "mean_lap_steps": float(np.mean(laps)) if laps else None,
+        "share_solved": None if solved is None else float((returns > solved).mean()),
+        "share_complete": len(complete) / len(scores),
+        "share_failed": float(np.mean([score.failed for score in scores])),
+        "mean_complete_steps": float(np.mean(complete)) if complete else None,
         "mean_progress": float(np.mean([score.progress for score in scores])),
         "mean_curve": [round(float(value), 3) for value in np.mean([score.curve for score in scores], axis=0)],
     }

@@ -10,27 +10,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamgym.fidelity.drives import SeenEpisode
+from dreamgym.fidelity.held_out import SeenEpisode
 from dreamgym.memory.mixture import mixture_cdf, mixture_log_likelihood
-from dreamgym.memory.sequences import first_lap
+from dreamgym.memory.sequences import known_progress
 from dreamgym.world_model import WorldModel
 
-__all__ = ["Forecasts", "calibration", "forecast", "mixture_cdf"]
+__all__ = ["Forecasts", "calibration", "familiarity", "forecast"]
 
+WINDOW = 50
+"""Steps over which rewards are summed up: which step pays is noise, how much a second pays is not."""
+FEWEST_WINDOWS = 10
 QUANTILE_BINS = 20
 PROGRESS_BINS = 10
 TERMINATION_EDGES = (0.0, 1e-4, 1e-3, 1e-2, 0.1, 0.5, 1.0)
 
 
 class Forecasts(NamedTuple):
-    """What M said one step ahead, teacher-forced on real drives, and what happened; N steps."""
+    """M's predictions one step ahead, teacher-forced on real episodes, and what happened; N steps."""
 
     progress: NDArray[np.float64]
     """Expected units of progress, (N,)."""
     made: NDArray[np.float64]
-    """Units really made, (N,); NaN on a second lap, see :func:`~dreamgym.memory.sequences.first_lap`."""
+    """What the reward head should have predicted, (N,); NaN where that is not known (see
+    :func:`~dreamgym.memory.sequences.known_progress`), and everywhere without such a head."""
     termination: NDArray[np.float64]
-    """Probability that the step ends the episode without a lap, (N,)."""
+    """Probability that the step ends the episode otherwise than by completing it, (N,)."""
     ended: NDArray[np.float64]
     """1 where it did, (N,)."""
     quantiles: NDArray[np.float64]
@@ -40,19 +44,23 @@ class Forecasts(NamedTuple):
 
 
 @torch.no_grad()
-def forecast(world: WorldModel, seen: Sequence[SeenEpisode], temperature: float = 1.0) -> Forecasts:
-    """Run M along the real drives; each step is predicted from what was seen before it."""
+def forecast(world_model: WorldModel, seen: Sequence[SeenEpisode], temperature: float = 1.0) -> Forecasts:
+    """Run M along real episodes, and predict each step.
+
+    From what was seen before it.
+    """
     columns: list[tuple[Tensor, ...]] = []
-    for drive in seen:
-        hidden, _ = world.memory(drive.z[None, :-1], drive.actions[None])
-        prediction = world.memory.predict(hidden[0])
-        following = drive.z[1:]
+    for each in seen:
+        hidden, _ = world_model.memory(each.z[None, :-1], each.actions[None])
+        prediction = world_model.memory.predict(hidden[0])
+        following = each.z[1:]
+        made = torch.from_numpy(known_progress(each.progress, each.episode.total_units, each.rule))
         columns.append(
             (
-                prediction.progress,
-                torch.from_numpy(first_lap(drive.episode)),
+                prediction.reward,
+                made if world_model.memory.reward_head is not None else torch.full_like(made, torch.nan),
                 torch.sigmoid(prediction.termination_logit),
-                drive.left_world,
+                each.failed,
                 mixture_cdf(prediction.mixture, following, temperature),
                 mixture_log_likelihood(prediction.mixture, following),
             )
@@ -60,8 +68,23 @@ def forecast(world: WorldModel, seen: Sequence[SeenEpisode], temperature: float 
     return Forecasts(*(torch.cat(column).double().numpy() for column in zip(*columns, strict=True)))
 
 
+def familiarity(world_model: WorldModel, seen: Sequence[SeenEpisode]) -> dict[str, float]:
+    """How likely M finds each player's episodes.
+
+    Mean log likelihood of a latent, nats, by player.
+    """
+    players = dict.fromkeys(each.episode.player for each in seen)
+    return {
+        name: float(forecast(world_model, [each for each in seen if each.episode.player == name]).log_likelihood.mean())
+        for name in players
+    }
+
+
 def calibration(forecasts: Forecasts) -> dict[str, Any]:
-    """Predicted against actual, in bins, and one figure for each of the three."""
+    """Predicted against actual, in bins, and one figure for each of the three.
+
+    ``progress`` is None where no reward is predicted.
+    """
     return {
         "steps": len(forecasts.made),
         "progress": _progress(forecasts),
@@ -70,8 +93,10 @@ def calibration(forecasts: Forecasts) -> dict[str, Any]:
     }
 
 
-def _progress(forecasts: Forecasts) -> dict[str, Any]:
+def _progress(forecasts: Forecasts) -> dict[str, Any] | None:
     known = np.isfinite(forecasts.made)
+    if not known.any():
+        return None
     all_made, expected = forecasts.made[known], forecasts.progress[known]
     order = np.argsort(expected, kind="stable")
     bins = []
@@ -93,7 +118,18 @@ def _progress(forecasts: Forecasts) -> dict[str, Any]:
         "actual_total": total,
         "ratio": float(expected.sum()) / total if total else None,
         "mean_bin_error": float(np.mean([abs(entry["predicted"] - entry["actual"]) for entry in bins])),
+        "explained": _explained(forecasts.progress, forecasts.made),
     }
+
+
+def _explained(expected: NDArray[np.float64], made: NDArray[np.float64]) -> float | None:
+    """Share of the variance between windows of :data:`WINDOW` steps that is foreseen; None for too few windows."""
+    count = len(made) // WINDOW
+    sums = [values[: count * WINDOW].reshape(count, WINDOW).sum(axis=1) for values in (expected, made)]
+    foreseen, happened = (values[np.isfinite(sums[1])] for values in sums)
+    if len(happened) < FEWEST_WINDOWS or np.ptp(happened) == 0:
+        return None
+    return float(1.0 - np.mean((foreseen - happened) ** 2) / happened.var())
 
 
 def _termination(forecasts: Forecasts) -> dict[str, Any]:
@@ -115,8 +151,8 @@ def _termination(forecasts: Forecasts) -> dict[str, Any]:
     safe = np.clip(predicted, 1e-7, 1.0 - 1e-7)
     return {
         "bins": bins,
-        "expected_ends": float(predicted.sum()),
-        "actual_ends": int(ended.sum()),
+        "expected_terminations": float(predicted.sum()),
+        "actual_terminations": int(ended.sum()),
         "log_loss": float(-np.mean(ended * np.log(safe) + (1 - ended) * np.log(1 - safe))),
         "log_loss_of_the_rate": _entropy(float(ended.mean())),
     }

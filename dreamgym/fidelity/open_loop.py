@@ -1,4 +1,4 @@
-"""How fast an open-loop dream drifts from the real drive that it left: error against horizon."""
+"""How fast an open-loop dream drifts from the real episode that it left: error against horizon."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dreamgym.fidelity.drives import SeenEpisode, to_images
-from dreamgym.memory.dreaming import dream_step
+from dreamgym.fidelity.held_out import SeenEpisode
+from dreamgym.memory.imagine import dream_step
+from dreamgym.vision.train import to_images
 from dreamgym.world_model import WorldModel
 
 __all__ = ["BURN_IN", "PIXEL_HORIZONS", "Windows", "cut_windows", "dream_on", "open_loop"]
@@ -22,7 +23,7 @@ PIXEL_HORIZONS = (1, 2, 5, 10, 20, 35, 50, 75, 100)
 
 
 class Windows(NamedTuple):
-    """W pieces of real drives: ``BURN_IN`` + K steps, entry t before action t."""
+    """W pieces of real episodes: ``BURN_IN`` + K steps, entry t before action t."""
 
     z: Tensor
     """(W, BURN_IN + K + 1, Z)."""
@@ -37,16 +38,19 @@ class Windows(NamedTuple):
 
 
 def cut_windows(seen: Sequence[SeenEpisode], horizon: int, *, every: int = 100) -> Windows:
-    """Windows that begin every so many frames, as many as the episodes hold; W may be 0."""
+    """Windows that begin every so many frames.
+
+    As many as the episodes hold; W may be 0.
+    """
     length = BURN_IN + horizon
     parts = []
-    for drive in seen:
-        episode = drive.episode
-        progress, frames = torch.from_numpy(episode.progress), torch.from_numpy(episode.frames)
+    for each in seen:
+        episode = each.episode
+        progress, frames = torch.from_numpy(each.progress), torch.from_numpy(episode.frames)
         for first in range(0, len(episode) - length + 1, every):
             steps, moments = slice(first, first + length), slice(first, first + length + 1)
-            drawn = drive.z[moments], drive.other_z[moments]
-            parts.append((*drawn, drive.actions[steps], progress[steps], frames[moments]))
+            drawn = each.z[moments], each.other_z[moments]
+            parts.append((*drawn, each.actions[steps], progress[steps], frames[moments]))
     return Windows(*(torch.stack(column) for column in zip(*parts, strict=True))) if parts else _no_windows()
 
 
@@ -56,32 +60,32 @@ def _no_windows() -> Windows:
 
 
 @torch.no_grad()
-def dream_on(world: WorldModel, windows: Windows, temperature: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Follow the real drive for ``BURN_IN`` steps, then dream with its actions.
+def dream_on(world_model: WorldModel, windows: Windows, temperature: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Follow the real episode for ``BURN_IN`` steps, then dream with its actions.
 
     Returns:
         Latents after 1 ... K dreamed steps (W, K, Z), and the units of progress that M pays in each (W, K).
     """
-    memory, generator = world.memory, torch.Generator().manual_seed(seed)
+    memory, generator = world_model.memory, torch.Generator().manual_seed(seed)
     _, state = memory(windows.z[:, :BURN_IN], windows.action[:, :BURN_IN])
     z = windows.z[:, BURN_IN]
     latents, progress = [], []
     for action in windows.action[:, BURN_IN:].unbind(1):
         z, state, prediction = dream_step(memory, z, action, state, temperature, generator)
         latents.append(z)
-        progress.append(prediction.paid)
+        progress.append(world_model.rewards.counted(prediction.reward))
     return torch.stack(latents, dim=1), torch.stack(progress, dim=1)
 
 
 def open_loop(
-    world: WorldModel, seen: Sequence[SeenEpisode], temperature: float, *, horizon: int = 100, seed: int = 0
+    world_model: WorldModel, seen: Sequence[SeenEpisode], temperature: float, *, horizon: int = 100, seed: int = 0
 ) -> dict[str, Any]:
     """Error curves of the dream, and of what it must beat.
 
-    Latents are compared by their root mean square difference over windows and latents, pictures likewise in grey
+    Latents are compared by their root mean square difference over windows and latents, pictures in the same way in grey
     levels (0 to 255), progress by the mean absolute difference of the units made so far. ``hold`` keeps the last real
-    frame; ``other`` is the real frame of another window: a dream that has forgotten everything but what roads look
-    like; ``floor`` is what V itself loses: the same frame looked at again, or its reconstruction.
+    frame; ``other`` is the real frame of another window: a dream that has forgotten everything but what the world looks
+    like; ``vision`` is what V itself loses: the same frame looked at again, or its reconstruction.
 
     Returns:
         Lists over horizons for each curve, by quantity and name; ``windows`` is how many were averaged. Empty curves
@@ -91,14 +95,14 @@ def open_loop(
     count = len(windows.z)
     if not count:
         return {"windows": 0, "temperature": temperature, "latent": {}, "pixel": {}, "progress": {}}
-    dreamed, paid = dream_on(world, windows, temperature, seed)
+    dreamed, paid = dream_on(world_model, windows, temperature, seed)
     truth = windows.z[:, BURN_IN + 1 :]
     start = windows.z[:, BURN_IN : BURN_IN + 1]
     latent = {
         "dream": _rms(dreamed - truth),
         "hold": _rms(start - truth),
         "other": _rms(truth.roll(1, dims=0) - truth),
-        "floor": _rms(windows.other_z[:, BURN_IN + 1 :] - truth),
+        "vision": _rms(windows.other_z[:, BURN_IN + 1 :] - truth),
     }
     made = windows.progress[:, BURN_IN:].cumsum(dim=1)
     rate = windows.progress[:, :BURN_IN].mean(dim=1, keepdim=True)
@@ -116,7 +120,7 @@ def open_loop(
         "horizons": list(range(1, horizon + 1)),
         "pixel_horizons": horizons,
         "latent": latent,
-        "pixel": _pixel_errors(world, windows, dreamed, horizons),
+        "pixel": _pixel_errors(world_model, windows, dreamed, horizons),
         "progress": progress,
     }
 
@@ -128,16 +132,18 @@ def _rms(difference: Tensor) -> list[float]:
 
 
 @torch.no_grad()
-def _pixel_errors(world: WorldModel, windows: Windows, dreamed: Tensor, horizons: list[int]) -> dict[str, list[float]]:
-    curves: dict[str, list[float]] = {"dream": [], "hold": [], "other": [], "floor": []}
-    now = to_images(windows.frames[:, BURN_IN].numpy())
+def _pixel_errors(
+    world_model: WorldModel, windows: Windows, dreamed: Tensor, horizons: list[int]
+) -> dict[str, list[float]]:
+    curves: dict[str, list[float]] = {"dream": [], "hold": [], "other": [], "vision": []}
+    now = to_images(windows.frames[:, BURN_IN])
     for step in horizons:
-        truth = to_images(windows.frames[:, BURN_IN + step].numpy())
+        truth = to_images(windows.frames[:, BURN_IN + step])
         pictures = {
-            "dream": world.vision.decode(dreamed[:, step - 1]),
+            "dream": world_model.vision.decode(dreamed[:, step - 1]),
             "hold": now,
             "other": truth.roll(1, dims=0),
-            "floor": world.vision.decode(windows.z[:, BURN_IN + step]),
+            "vision": world_model.vision.decode(windows.z[:, BURN_IN + step]),
         }
         for name, picture in pictures.items():
             curves[name].append(float(255.0 * (picture - truth).square().mean().sqrt()))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["calibration_section", "render_page", "table"]
+from dreamgym.evaluate.scores import mean_and_spread
+from dreamgym.reporting import markdown_table
+
+__all__ = ["calibration_section", "render_page", "verdict_section"]
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table whose first column is text and whose others are numbers."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def _verdict(passes: bool) -> str:
+def _passes(passes: bool) -> str:
     return "yes" if passes else "**no**"
 
 
@@ -22,29 +19,35 @@ def render_page(report: Mapping[str, Any]) -> str:
     """The whole page, from what ``report.json`` holds."""
     config = report["config"]
     about = (
-        f"`{report['command']}`, {config['episodes']} real tracks and {config['dream_episodes']} dreams a policy; "
+        f"`{report['command']}`, {config['episodes']} real episodes and {config['dream_episodes']} dreams a policy; "
         f"default temperature {report['temperature']:g}."
     )
-    parts = [
-        "# How far the dream and reality agree",
-        about,
-        "## Returns of fixed policies",
-        _returns(report),
-        "![dream return against real return](returns.png)",
-        "## Policies that must earn nothing",
-        _bad_bound(config),
-        _bad(report),
-        "## Nothing faster than a car",
-        _race(report["race"]),
-        "## Open-loop error",
-        _open_loop(report["open_loop"]),
-        "## Calibration, one step ahead",
-        calibration_section(report["calibration"]),
-        "![calibration](calibration.png)",
-        "## Every policy",
-        _policies(report),
-    ]
-    return "\n\n".join(parts) + "\n"
+    sections = {
+        "Verdict": verdict_section(report["verdict"]),
+        "Returns of fixed policies": f"{_returns(report)}\n\n![dream return against real return](returns.png)",
+        "Policies that should score at the minimum": _bad(report),
+        "Nothing faster than reality": _speed(report["speed"]) if "speed" in report else None,
+        "Survival": _survival(report["survival"]) if "survival" in report else None,
+        "What V keeps": _reconstruction(report["reconstruction"]),
+        "Open-loop error": _open_loop(report["open_loop"]),
+        "Calibration, one step ahead": (
+            f"{calibration_section(report['calibration'])}\n\n![calibration](calibration.png)"
+        ),
+        "Every policy": _policies(report),
+    }
+    body = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+    return "\n\n".join(["# How far the dream and reality agree", about, *body]) + "\n"
+
+
+def verdict_section(verdict: Mapping[str, Any]) -> str:
+    """The findings of :mod:`dreamgym.fidelity.verdict` as a list, with what to try."""
+    marks = {True: "passes", False: "**fails**", None: "too little to judge"}
+    lines = [f"**{'Good enough' if verdict['good_enough'] else 'Not good enough yet'} to train in.**", ""]
+    for finding in verdict["findings"]:
+        lines.append(f"- *{finding['about']}*: {marks[finding['passes']]}; {finding['measured']}")
+        if finding["passes"] is False:
+            lines += [f"  - {remedy}" for remedy in finding["remedies"]]
+    return "\n".join(lines)
 
 
 def _returns(report: Mapping[str, Any]) -> str:
@@ -54,41 +57,63 @@ def _returns(report: Mapping[str, Any]) -> str:
         for entry in report["agreement"]
     ]  # fmt: skip
     first = report["agreement"][0]
-    counts = f"{first['policies']} policies, {first['policies_above_500']} of them above 500 in reality."
+    counts = (
+        f"{first['policies']} policies, {first['policies_in_upper_half']} of them in the upper half of the range of "
+        "real means."
+    )
     header = ("temperature", "Spearman's ρ", "Pearson's r", "mean dream − real", "mean absolute difference")
-    return f"{counts}\n\n{table(header, rows)}"
+    return f"{counts}\n\n{markdown_table(header, rows)}"
 
 
-def _bad_bound(config: Mapping[str, Any]) -> str:
-    return (
-        f"On {config['bad_episodes']} real tracks and in {config['bad_dream_episodes']} dreams each, "
+def _bad(report: Mapping[str, Any]) -> str | None:
+    if not report["bad_policies"]:
+        return None
+    config = report["config"]
+    bound = (
+        f"On {config['bad_episodes']} real seeds and in {config['bad_dream_episodes']} dreams each, "
         "means ± standard errors. In the dream at most the real mean plus two standard errors (of the difference of "
         "the means)."
     )
-
-
-def _bad(report: Mapping[str, Any]) -> str:
     rows = [
         (entry["policy"], *(f"{entry[of]['mean']:.1f} ± {entry[of]['standard_error']:.1f}" for of in ("real", "dream")),
-         f"{100 * entry['dream']['share_leaving']:.1f} %", f"{entry['standard_error']:.1f}", _verdict(entry["passes"]))
+         f"{100 * entry['dream']['share_failed']:.1f} %", f"{entry['standard_error']:.1f}", _passes(entry["passes"]))
         for entry in report["bad_policies"]
     ]  # fmt: skip
-    header = ("policy", "reality", "dream", "dreams that leave", "standard error of the difference", "passes")
-    return table(header, rows)
+    header = ("policy", "reality", "dream", "dreams that fail", "standard error of the difference", "passes")
+    return f"{bound}\n\n{markdown_table(header, rows)}"
 
 
-def _race(race: Mapping[str, Any]) -> str:
+def _speed(speed: Mapping[str, Any]) -> str:
     rows = [
-        ("tiles in 100 steps, at most", f"{race['real_tiles_in_100_steps']:.1f}",
-         f"{race['dream_tiles_in_100_steps']:.1f} ({race['dream_policy']})"),
-        ("steps of a lap, at least", race["real_lap_steps"] or "–", race["dream_lap_steps"] or "–"),
+        ("units of progress in 100 steps, at most", f"{speed['real_units_in_100_steps']:.1f}",
+         f"{speed['dream_units_in_100_steps']:.1f} ({speed['dream_policy']})"),
+        ("steps of a complete episode, at least", speed["real_lap_steps"] or "–", speed["dream_lap_steps"] or "–"),
     ]  # fmt: skip
-    return f"{table(('', 'reality', 'dream'), rows)}\n\nPasses: {_verdict(race['passes'])}."
+    return f"{markdown_table(('', 'reality', 'dream'), rows)}\n\nPasses: {_passes(speed['passes'])}."
+
+
+def _survival(curves: Mapping[str, Any]) -> str:
+    steps = curves["steps"]
+    marks = [round(share * (len(steps) - 1)) for share in (0.1, 0.25, 0.5, 0.75)]
+    rows = [
+        (each["policy"], *(f"{each['real'][mark]:.0%}, {each['dream'][mark]:.0%}" for mark in marks),
+         f"{each['largest_gap']:.2f}")
+        for each in curves["policies"]
+    ]  # fmt: skip
+    header = ("policy: reality, dream", *(f"alive after {steps[mark]}" for mark in marks), "largest gap")
+    return f"{markdown_table(header, rows)}\n\n![share alive by step](survival.png)"
+
+
+def _reconstruction(figures: Mapping[str, Any]) -> str:
+    moving = figures["explained_moving"]
+    kept = f"V keeps {figures['explained']:.1%} of the variance of {figures['frames']} held-out frames"
+    kept += "" if moving is None else f", and {moving:.1%} of that of pixels that moved since the frame before"
+    return f"{kept}. The frames of which it keeps least, above their reconstructions:\n\n![](worst_frames.png)"
 
 
 def _open_loop(curves: Mapping[str, Any]) -> str:
     if not curves["windows"]:
-        return "No drive was long enough."
+        return "No episode was long enough."
     horizons = curves["pixel_horizons"]
     rows = []
     for quantity, digits in (("latent", 3), ("pixel", 1), ("progress", 2)):
@@ -96,29 +121,23 @@ def _open_loop(curves: Mapping[str, Any]) -> str:
             at = curve if quantity == "pixel" else [curve[step - 1] for step in horizons]
             rows.append((f"{quantity}: {name}", *(f"{value:.{digits}f}" for value in at)))
     about = (
-        f"{curves['windows']} windows of real drives by the controller and the scripted follower, dreamed on with the "
-        f"real actions after {curves['burn_in']} real frames, at temperature {curves['temperature']:g}. *hold* keeps "
-        "the last real frame, *other* is another window's real frame, *floor* is what V itself loses, *steady* goes on "
-        "at the last real speed; *real* and *paid* are the tiles made and the tiles M paid for. Latents and pixels "
-        "(of 255) as root mean squares, tiles as mean absolute differences."
+        f"{curves['windows']} windows of real episodes by the controller and other skilled players, dreamed on with "
+        f"the real actions after {curves['burn_in']} real frames, at temperature {curves['temperature']:g}. *hold* "
+        "keeps the last real frame, *other* is another window's real frame, *vision* is what V itself loses, *steady* "
+        "goes on being paid as before; *real* and *paid* are the units of progress made and those that M paid for. "
+        "Latents and pixels (of 255) as root mean squares, progress as mean absolute differences."
     )
-    curve_table = table(("steps", *map(str, horizons)), rows)
+    curve_table = markdown_table(("steps", *map(str, horizons)), rows)
     return f"{about}\n\n{curve_table}\n\n![error against horizon](open_loop.png)"
 
 
 def calibration_section(figures: Mapping[str, Any]) -> str:
     """What :func:`dreamgym.fidelity.calibration.calibration` found."""
-    progress, termination, latents = figures["progress"], figures["termination"], figures["latents"]
-    bins = [
-        (f"{entry['predicted']:.4f}", f"{entry['actual']:.4f}", f"{entry['standard_error']:.4f}", entry["steps"])
-        for entry in progress["bins"]
-    ]
+    termination, latents = figures["termination"], figures["latents"]
     ends = [
         (f"{entry['from']:g} – {entry['to']:g}", f"{entry['predicted']:.5f}", f"{entry['actual']:.5f}", entry["steps"])
         for entry in termination["bins"]
     ]
-    ratio = "–" if progress["ratio"] is None else f"{progress['ratio']:.3f}"
-    tiles = f"{progress['predicted_total']:.0f} tiles predicted, {progress['actual_total']:.0f} made (ratio {ratio})"
     losses = f"{termination['log_loss']:.5f}, of the base rate {termination['log_loss_of_the_rate']:.5f}"
     quantiles = (
         f"Latents: {latents['below_5_percent']:.1%} below M's 5 % quantile, {latents['above_95_percent']:.1%} above "
@@ -126,22 +145,38 @@ def calibration_section(figures: Mapping[str, Any]) -> str:
         f"({latents['largest_gap_of_a_latent']:.3f} for the worst latent); log likelihood "
         f"{latents['log_likelihood']:.3f} nats a latent."
     )
-    expected = f"{termination['expected_ends']:.1f} expected, {termination['actual_ends']} happened"
+    expected = f"{termination['expected_terminations']:.1f} expected, {termination['actual_terminations']} happened"
     parts = [
-        f"{figures['steps']} steps of held-out real drives.",
-        f"Progress: {tiles}.",
-        table(("predicted tiles a step", "actual", "standard error", "steps"), bins),
-        f"Ends without a lap: {expected}; log loss {losses}.",
-        table(("predicted probability", "mean", "actual share", "steps"), ends),
+        f"{figures['steps']} steps of held-out real episodes.",
+        *([] if figures["progress"] is None else _progress(figures["progress"])),
+        f"Terminations, complete episodes left out: {expected}; log loss {losses}.",
+        markdown_table(("predicted probability", "mean", "actual share", "steps"), ends),
         quantiles,
     ]
     return "\n\n".join(parts)
+
+
+def _progress(progress: Mapping[str, Any]) -> list[str]:
+    bins = [
+        (f"{entry['predicted']:.4f}", f"{entry['actual']:.4f}", f"{entry['standard_error']:.4f}", entry["steps"])
+        for entry in progress["bins"]
+    ]
+    ratio = "–" if progress["ratio"] is None else f"{progress['ratio']:.3f}"
+    explained = "–" if progress["explained"] is None else f"{progress['explained']:.1%}"
+    sums = (
+        f"Reward: {progress['predicted_total']:.0f} units predicted, {progress['actual_total']:.0f} made (ratio "
+        f"{ratio}); {explained} of the variance between windows of 50 steps is foreseen."
+    )
+    return [
+        sums,
+        markdown_table(("predicted units a step", "actual", "standard error", "steps"), bins),
+    ]
 
 
 def _policies(report: Mapping[str, Any]) -> str:
     temperatures = [entry["temperature"] for entry in report["agreement"]]
     rows = []
     for entry in sorted(report["policies"], key=lambda entry: -entry["real"]["mean"]):
-        dreams = [f"{dream['mean']:.0f} ± {dream['std']:.0f}" for dream in entry["dream"]]
-        rows.append((entry["policy"], f"{entry['real']['mean']:.0f} ± {entry['real']['std']:.0f}", *dreams))
-    return table(("policy", "reality", *(f"dream at {value:g}" for value in temperatures)), rows)
+        dreams = [mean_and_spread(dream) for dream in entry["dream"]]
+        rows.append((entry["policy"], mean_and_spread(entry["real"]), *dreams))
+    return markdown_table(("policy", "reality", *(f"dream at {value:g}" for value in temperatures)), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,25 +9,28 @@ from typing import Any
 import numpy as np
 
 from dreamgym.errors import InstallationError
+from dreamgym.files import atomic_write
 
-__all__ = ["plot_calibration", "plot_open_loop", "plot_returns", "require_matplotlib"]
+__all__ = ["plot_calibration", "plot_open_loop", "plot_returns", "plot_survival", "require_matplotlib"]
 
 _COLOURS = {
     "dream": "tab:blue",
     "hold": "tab:orange",
     "steady": "tab:orange",
     "other": "tab:grey",
-    "floor": "tab:green",
+    "vision": "tab:green",
 }
 
 
 def require_matplotlib() -> None:
-    """Raise :class:`~dreamgym.errors.InstallationError` unless plots can be drawn."""
+    """Raise :class:`~dreamgym.errors.InstallationError` unless plots can be drawn and ranks compared."""
     try:
         import matplotlib.figure  # noqa: F401
+        import scipy.stats  # noqa: F401
     except ImportError as error:
         raise InstallationError(
-            f"plots need matplotlib, which does not import ({error}); run: pip install 'dreamgym[train]'"
+            f"this needs matplotlib and scipy, of which one does not import ({error}); run: "
+            "pip install 'dreamgym[train]'"
         ) from error
 
 
@@ -40,12 +42,8 @@ def _figure(columns: int, height: float = 4.0) -> tuple[Any, list[Any]]:
 
 
 def _save(figure: Any, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def plot_returns(
@@ -84,7 +82,7 @@ def plot_open_loop(path: Path, curves: Mapping[str, Any]) -> None:
     panels = (
         ("latent", "horizons", "latents: rms difference"),
         ("pixel", "pixel_horizons", "pixels: rms difference of 255"),
-        ("progress", "horizons", "progress: mean difference, tiles"),
+        ("progress", "horizons", "progress: mean difference, units"),
     )
     for axis, (quantity, horizons, title) in zip(axes, panels, strict=True):
         for name, curve in curves[quantity].items():
@@ -98,7 +96,8 @@ def plot_open_loop(path: Path, curves: Mapping[str, Any]) -> None:
 def plot_calibration(path: Path, figures: Mapping[str, Any]) -> None:
     """Predicted against actual progress and ends, and the histogram of quantiles."""
     figure, axes = _figure(3, 3.6)
-    _predicted_against_actual(axes[0], figures["progress"]["bins"], "progress, tiles a step")
+    if figures["progress"] is not None:
+        _predicted_against_actual(axes[0], figures["progress"]["bins"], "reward, units a step")
     _predicted_against_actual(axes[1], figures["termination"]["bins"], "probability of the end")
     for scale in (axes[1].set_xscale, axes[1].set_yscale):
         scale("symlog", linthresh=1e-4)
@@ -107,6 +106,27 @@ def plot_calibration(path: Path, figures: Mapping[str, Any]) -> None:
     axes[2].bar((np.arange(len(shares)) + 0.5) / len(shares), shares, width=0.9 / len(shares))
     axes[2].axhline(1.0 / len(shares), color="tab:red")
     axes[2].set(title="quantiles of the latents", xlabel="quantile of M's prediction", ylabel="share")
+    _save(figure, path)
+
+
+def plot_survival(path: Path, curves: Mapping[str, Any], columns: int = 6) -> None:
+    """Share of episodes alive by step, dream and reality, a panel a policy."""
+    from matplotlib.figure import Figure
+
+    policies = curves["policies"]
+    rows = -(-len(policies) // columns)
+    figure = Figure(figsize=(2.2 * columns, 1.9 * rows), layout="constrained")
+    axes = list(np.ravel(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)))
+    for axis, each in zip(axes, policies, strict=False):
+        axis.plot(curves["steps"], each["real"], color="tab:orange", label="reality")
+        axis.plot(curves["steps"], each["dream"], color="tab:blue", label="dream")
+        axis.set_title(each["policy"], fontsize=8)
+        axis.set(ylim=(0, 1.05))
+    for axis in axes[len(policies) :]:
+        axis.set_axis_off()
+    axes[0].legend(frameon=False, fontsize=7)
+    figure.supxlabel("steps")
+    figure.supylabel("share alive")
     _save(figure, path)
 
 

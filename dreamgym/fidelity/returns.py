@@ -10,132 +10,120 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dreamgym.config import whole_lines
-from dreamgym.errors import EpisodeFileError, OutputFolderError
+from dreamgym.errors import OutputFolderError
 from dreamgym.evaluate.dream import evaluate_dream
 from dreamgym.evaluate.policies import Policy
-from dreamgym.evaluate.real import drive_tracks
-from dreamgym.evaluate.scores import EpisodeScore, summarize
+from dreamgym.evaluate.real import RealSettings, play_episodes
+from dreamgym.evaluate.scores import EpisodeScore, score_from_json, summarize
+from dreamgym.files import append_line, read_log
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.base import World
 
-__all__ = ["Scores", "agreement", "dream_returns", "overpaid", "real_returns", "spearman"]
+__all__ = ["Scores", "agreement", "dream_returns", "overpaid", "real_returns"]
 
 Scores = Mapping[str, list[EpisodeScore]]
 """Episodes by policy."""
-CLEARLY_DRIVING = 500.0
 
 
 def real_returns(
     policies: Mapping[str, Policy],
     seeds: Sequence[int],
-    world: WorldModel,
+    world_model: WorldModel,
     log: Path,
     *,
-    workers: int,
-    max_episode_steps: int = 1000,
+    workers: int | None,
+    engine: str = "local",
+    world: World,
+    max_episode_steps: int,
 ) -> Scores:
-    """Drive every real track with every policy, but for the drives that are in the log already.
+    """Play every real seed with every policy, unless the log has it.
 
     Args:
         policies: by name.
-        seeds: of the tracks.
-        world: V and M, which the policies see through.
-        log: a JSONL file, a line a drive, that a drive is appended to when it ends.
-        workers: processes driving at once.
+        seeds: of the environment.
+        world_model: V and M, which the policies see through.
+        log: a JSONL file, a line an episode, appended to when one ends.
+        workers: processes playing at once.
+        engine: where they run.
+        world: the description of the real environment.
         max_episode_steps: the time limit.
 
     Returns:
         For each policy a score for each seed, in their order.
 
     Raises:
-        OutputFolderError: the log's drives saw through another world model.
-        WorkerError: a driving process died; what was driven is in the log.
+        OutputFolderError: the log's episodes saw through another world model.
+        WorkerError: a playing process died; what was played is in the log.
     """
     names = list(policies)
-    known = _read(log, digest(world))
+    known = _read(log, digest(world_model))
     tasks = [(names.index(name), seed) for name in names for seed in seeds if (name, seed) not in known]
     if tasks:
-        with open(log, "a", encoding="utf-8") as file:
 
-            def keep(task: tuple[int, int], score: EpisodeScore) -> None:
-                name = names[task[0]]
-                known[name, score.seed] = score
-                entry = {"world_model": digest(world), "policy": name, **dataclasses.asdict(score)}
-                file.write(json.dumps(entry) + "\n")
-                file.flush()
+        def keep(task: tuple[int, int], score: EpisodeScore) -> None:
+            name = names[task[0]]
+            known[name, score.seed] = score
+            entry = {"world_model": digest(world_model), "policy": name, **dataclasses.asdict(score)}
+            append_line(log, json.dumps(entry))
 
-            drive_tracks(
-                list(policies.values()),
-                tasks,
-                workers=workers,
-                world_model=world,
-                max_episode_steps=max_episode_steps,
-                on_episode=keep,
-            )
+        play_episodes(
+            list(policies.values()),
+            tasks,
+            workers=workers,
+            engine=engine,
+            world_model=world_model,
+            world=world,
+            settings=RealSettings(max_episode_steps=max_episode_steps),
+            on_episode=keep,
+        )
     return {name: [known[name, seed] for seed in seeds] for name in names}
 
 
-def digest(world: WorldModel) -> str:
-    """Which world model this is: a hash of its files' hashes, or of M's weights where it was never saved."""
-    hashes = world.card.get("sha256")
+def digest(world_model: WorldModel) -> str:
+    """Which world model this is, as a hash.
+
+    Of its files' hashes, or of M's weights where it was never saved.
+    """
+    hashes = world_model.card.get("sha256")
     if hashes is None:
-        weights = [value.numpy().tobytes() for value in world.memory.state_dict().values()]
+        weights = [value.numpy().tobytes() for value in world_model.memory.state_dict().values()]
         return hashlib.sha256(b"".join(weights)).hexdigest()
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def _read(log: Path, wanted: str) -> dict[tuple[str, int], EpisodeScore]:
-    found = {}
-    for line in whole_lines(log):  # a line that a kill cut off is driven again
-        try:
-            entry = json.loads(line)
-            world, name = entry.pop("world_model"), entry.pop("policy")
-            score = EpisodeScore(**{**entry, "curve": tuple(entry["curve"])})
-        except (ValueError, KeyError, TypeError) as error:
-            raise EpisodeFileError(f"{log} is damaged ({error}); delete it to have its drives driven again") from error
+    def parse(entry: dict[str, Any], _: int) -> tuple[str, EpisodeScore]:
+        world, name = (entry.pop(key) for key in ("world_model", "policy"))
+        score = score_from_json(entry)
+        if not isinstance(name, str):
+            raise TypeError(f"expected a policy's name, got {name}")
         if world != wanted:
-            raise OutputFolderError(f"{log} holds drives through another world model; choose another output folder")
-        found[name, score.seed] = score
-    return found
+            raise OutputFolderError(f"{log} holds episodes through another world model; choose another output folder")
+        return name, score
+
+    # A line that a kill cut off is played again.
+    found = read_log(log, parse, "move it elsewhere to have its episodes played again")
+    return {(name, score.seed): score for name, score in found}
 
 
 def dream_returns(
     policies: Mapping[str, Policy],
     seeds: Sequence[int],
-    world: WorldModel,
+    world_model: WorldModel,
     temperature: float,
     *,
-    max_episode_steps: int = 1000,
+    max_episode_steps: int,
 ) -> Scores:
     """Every policy in the dream at a temperature, on the same seeds."""
     bar = tqdm(policies.items(), desc=f"dream at {temperature:g}", unit="policy", mininterval=2)
     return {
         name: evaluate_dream(
-            policy, seeds, world_model=world, temperature=temperature, max_episode_steps=max_episode_steps
+            policy, seeds, world_model=world_model, temperature=temperature, max_episode_steps=max_episode_steps
         )
         for name, policy in bar
     }
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1, ties sharing their mean."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2.0)[inverse], np.float64)
-
-
-def _correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return 0.0  # nothing varies, so nothing is told
-    return float(np.corrcoef(first, second)[0, 1])
-
-
-def spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's rank correlation, in [-1, 1]; 0 where one of the two does not vary."""
-    return _correlation(_ranks(np.asarray(first, np.float64)), _ranks(np.asarray(second, np.float64)))
 
 
 def _mean(scores: Sequence[EpisodeScore]) -> float:
@@ -146,24 +134,31 @@ def agreement(real: Scores, dream: Scores) -> dict[str, float]:
     """How well the dream's mean returns tell reality's, over policies.
 
     Returns:
-        ``spearman``, ``pearson``, ``bias`` (dream less reality, mean over policies), ``mean_absolute_difference``, and
-        the number of policies and of those above 500 in reality.
+        ``spearman``, ``pearson``, ``bias`` (dream less reality, mean over policies), ``mean_absolute_difference``, the
+        number of policies, and of those in the upper half of the range of real means.
     """
+    from scipy.stats import pearsonr, spearmanr
+
     names = list(real)
     ours = np.array([_mean(real[name]) for name in names])
     theirs = np.array([_mean(dream[name]) for name in names])
+    varied = bool(np.ptp(ours) and np.ptp(theirs))  # where nothing varies, nothing is told
     return {
-        "spearman": spearman(ours.tolist(), theirs.tolist()),
-        "pearson": _correlation(ours, theirs),
+        "spearman": float(spearmanr(ours, theirs).statistic) if varied else 0.0,
+        "pearson": float(pearsonr(ours, theirs).statistic) if varied else 0.0,
         "bias": float((theirs - ours).mean()),
         "mean_absolute_difference": float(np.abs(theirs - ours).mean()),
         "policies": len(names),
-        "policies_above_500": int((ours > CLEARLY_DRIVING).sum()),
+        "policies_in_upper_half": int((ours > (ours.min() + ours.max()) / 2.0).sum()),
     }
 
 
 def overpaid(real: Scores, dream: Scores) -> list[dict[str, Any]]:
-    """Whether policies that reality pays nothing get more in the dream: at most the real mean plus two standard errors.
+    """Whether policies that should score badly get more in the dream.
+
+    More than in reality, that is.
+
+    They may get the real mean plus two standard errors.
 
     Returns:
         One entry a policy: name, summaries of both, standard error of the difference of their means, and whether it

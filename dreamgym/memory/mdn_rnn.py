@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["LATENT_LIMIT", "MDNRNN", "PROGRESS_FLOOR", "Prediction", "State"]
+__all__ = ["LATENT_LIMIT", "MDNRNN", "Prediction", "RewardHead", "State"]
 
 LATENT_LIMIT: Final = 10.0
-"""Latents are cut to this on both sides, in the dream and in reality, so that observation bounds hold for ever."""
+"""Latents are clipped to this on both sides, in the dream and in reality, so that observation bounds hold for ever."""
 
-PROGRESS_FLOOR: Final = 0.02
-"""Steps of which M expects no more units of progress than this pay nothing in the dream. M hedges, and over a thousand
-steps hedges add up to road that a car which gets nowhere never sees (docs/results.md, "A floor under M's hedges")."""
+RewardHead = Literal["none", "count", "value"]
+"""M's reward head: none; the expected number of units, a softplus; or the expected reward."""
 
 
 class State(NamedTuple):
@@ -26,30 +25,30 @@ class State(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What M says of the step from t to t+1, leading dimensions (...) as in the hidden state it was made from."""
+    """M's prediction of the step from t to t+1.
+
+    Leading dimensions (...) as in the hidden state that it was made from.
+    """
 
     mixture: Tensor
     """Parameters of the mixture over z_{t+1}, (..., 3, K, Z); see :mod:`dreamgym.memory.mixture`."""
-    progress: Tensor
-    """Expected units of progress made in the step (for CarRacing: new tiles touched), (...), never negative."""
+    reward: Tensor
+    """What the reward head says of the step, (...): expected units (for CarRacing: new tiles touched), never negative;
+    the expected reward; or zeros where M has no such head. See :class:`dreamgym.worlds.base.RewardRule`."""
     termination_logit: Tensor
-    """Logit of the probability that the step ends the episode other than by finishing the lap, (...)."""
+    """Logit of the probability that the step ends the episode by itself, (...)."""
     loadings: Tensor
     """How far each of F common factors moves each latent, in sigmas of its mixture, (..., F, Z); see
     :func:`dreamgym.memory.mixture.common_noise`."""
 
-    @property
-    def paid(self) -> Tensor:
-        """What the dream pays for of ``progress``, (...): nothing up to :data:`PROGRESS_FLOOR`."""
-        return F.threshold(self.progress, PROGRESS_FLOOR, 0.0)
-
 
 class MDNRNN(nn.Module):
-    """An LSTM on [z_t, a_t] with a mixture-density head and heads for progress, termination, missed tiles and
-    common factors.
+    """An LSTM on [z_t, a_t] with a mixture-density head.
 
-    422,368 parameters at the paper's sizes, 771 more in the three small heads, and 8,224 more for each common factor,
-    which the paper has none of: it draws every latent alone. The LSTM has one bias vector, as in
+    Further heads are for rewards, ends, an event and common factors.
+
+    422,368 parameters at the paper's sizes, 257 more in each of the three small heads, and 8,224 more for each common
+    factor, which the paper has none of: it draws every latent alone. The LSTM has one bias vector, as in
     the paper, where ``torch.nn.LSTM`` has two. Gates are in torch's order: input, forget, cell, output.
 
     Order of one step: the controller sees [z_t, h_t]; M then consumes (z_t, the action really executed), which
@@ -61,10 +60,20 @@ class MDNRNN(nn.Module):
         hidden_size: H, 256 in the paper.
         mixtures: K, 5 in the paper.
         factors: F, 0 in the paper.
+        reward: the kind of the reward head.
+        event: whether there is a head for an event that the simulator labels; see :meth:`event_logit`.
     """
 
     def __init__(
-        self, latent_size: int = 32, action_size: int = 3, hidden_size: int = 256, mixtures: int = 5, factors: int = 4
+        self,
+        latent_size: int = 32,
+        action_size: int = 3,
+        hidden_size: int = 256,
+        mixtures: int = 5,
+        factors: int = 4,
+        *,
+        reward: RewardHead = "count",
+        event: bool = True,
     ) -> None:
         super().__init__()
         self.latent_size = latent_size
@@ -72,13 +81,14 @@ class MDNRNN(nn.Module):
         self.hidden_size = hidden_size
         self.mixtures = mixtures
         self.factors = factors
+        self.reward_kind: RewardHead = reward
         self.input_weight = nn.Parameter(torch.empty(4 * hidden_size, latent_size + action_size))
         self.recurrent_weight = nn.Parameter(torch.empty(4 * hidden_size, hidden_size))
         self.bias = nn.Parameter(torch.zeros(4 * hidden_size))
         self.mixture_head = nn.Linear(hidden_size, 3 * mixtures * latent_size)
-        self.progress_head = nn.Linear(hidden_size, 1)
+        self.reward_head = nn.Linear(hidden_size, 1) if reward != "none" else None
         self.termination_head = nn.Linear(hidden_size, 1)
-        self.missed_head = nn.Linear(hidden_size, 1)
+        self.event_head = nn.Linear(hidden_size, 1) if event else None
         self.factor_head = nn.Linear(hidden_size, factors * latent_size) if factors else None
         bound = hidden_size**-0.5
         nn.init.uniform_(self.input_weight, -bound, bound)
@@ -86,7 +96,8 @@ class MDNRNN(nn.Module):
         with torch.no_grad():
             self.bias[hidden_size : 2 * hidden_size] = 1.0  # an open forget gate: memory from the first step
             self.termination_head.bias.fill_(-5.0)  # most steps end nothing
-            self.missed_head.bias.fill_(-5.0)  # and miss nothing
+            if self.event_head is not None:
+                self.event_head.bias.fill_(-5.0)  # and have no event
 
     def initial_state(self, batch_size: int) -> State:
         """The state at reset: zeros, (batch_size, hidden_size)."""
@@ -108,22 +119,36 @@ class MDNRNN(nn.Module):
     def predict(self, h: Tensor) -> Prediction:
         """The heads, from the hidden state after the step, (..., hidden_size)."""
         mixture = self.mixture_head(h).unflatten(-1, (3, self.mixtures, self.latent_size))
-        progress = F.softplus(self.progress_head(h).squeeze(-1))
-        return Prediction(mixture, progress, self.termination_head(h).squeeze(-1), self.loadings(h))
+        return Prediction(mixture, self.reward(h), self.termination_head(h).squeeze(-1), self.loadings(h))
 
-    def missed_logit(self, h: Tensor) -> Tensor:
-        """Logit of the probability that the step left units of progress behind for good, (...).
+    def reward(self, h: Tensor) -> Tensor:
+        """What the reward head says, (...), from the hidden state after the step, (..., hidden_size)."""
+        if self.reward_head is None:
+            return h.new_zeros(h.shape[:-1])
+        value: Tensor = self.reward_head(h).squeeze(-1)
+        return F.softplus(value) if self.reward_kind == "count" else value
 
-        A tile that no wheel touched: the dream goes on as if nothing had happened, but the real lap will not end.
+    def event_logit(self, h: Tensor) -> Tensor:
+        """Logit of the probability that the world's labelled event happened.
+
+        In the step, (...); -inf without the head.
+
+        For CarRacing: a tile that no wheel touched. The dream goes on as if nothing had happened, but the real lap will
+        not end.
 
         Args:
             h: the hidden state after the step, (..., hidden_size).
         """
-        logit: Tensor = self.missed_head(h).squeeze(-1)
+        if self.event_head is None:
+            return h.new_full(h.shape[:-1], -torch.inf)
+        logit: Tensor = self.event_head(h).squeeze(-1)
         return logit
 
     def loadings(self, h: Tensor) -> Tensor:
-        """Loadings of the common factors, (..., F, Z), from the hidden state after the step, (..., hidden_size)."""
+        """Loadings of the common factors, (..., F, Z).
+
+        From the hidden state after the step, (..., hidden_size).
+        """
         if self.factor_head is None:
             return h.new_zeros(*h.shape[:-1], 0, self.latent_size)
         loadings: Tensor = self.factor_head(h).unflatten(-1, (self.factors, self.latent_size))

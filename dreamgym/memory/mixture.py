@@ -51,7 +51,10 @@ def mixture_log_likelihood(parameters: Tensor, target: Tensor) -> Tensor:
 
 
 def mixture_cdf(parameters: Tensor, value: Tensor, temperature: float = 1.0) -> Tensor:
-    """P(latent <= value) under the mixture at a temperature, (..., Z), for parameters (..., 3, K, Z)."""
+    """P(latent <= value) under the mixture at a temperature, (..., Z).
+
+    For parameters (..., 3, K, Z).
+    """
     logits, means, log_sigmas = split_mixture(parameters)
     sigma = torch.exp(log_sigmas) * temperature**0.5
     below: Tensor = torch.special.ndtr((value.unsqueeze(-2) - means) / sigma)
@@ -60,7 +63,9 @@ def mixture_cdf(parameters: Tensor, value: Tensor, temperature: float = 1.0) -> 
 
 
 def sample_mixture(parameters: Tensor, temperature: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
-    """Draw from the mixture at a temperature: logits / tau, sigma * sqrt(tau) (paper, section 3.3).
+    """Draw from the mixture at a temperature.
+
+    Logits / tau, sigma * sqrt(tau) (paper, section 3.3).
 
     As tau -> 0 the draw tends to the mean of the heaviest component.
 
@@ -83,7 +88,9 @@ def sample_mixture(parameters: Tensor, temperature: Tensor, uniform: Tensor, nor
 
 
 def common_noise(normal: Tensor, loadings: Tensor) -> Tensor:
-    """Noise for :func:`sample_mixture` in which latents move together: own + sum over f of factor_f * loading_f.
+    """Noise for :func:`sample_mixture` in which latents move together.
+
+    Own noise + sum over f of factor_f * loading_f.
 
     Args:
         normal: standard normal, (..., Z + F): each latent's own, then the factors.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dreamgym.memory.dreaming import dream_step
+from dreamgym.memory.imagine import dream_step
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.sequences import SequenceBatch
 from dreamgym.training import save_png
@@ -40,7 +40,10 @@ def dream_open_loop(
 def save_dream_strip(
     path: Path, model: MDNRNN, vision: VAE, batch: SequenceBatch, *, burn_in: int = 16, every: int = 8
 ) -> None:
-    """Write pairs of rows: V's view of reality, and below it the dream that left it after ``burn_in`` frames."""
+    """Write pairs of rows: V's view of reality, and the dream below it.
+
+    The dream leaves reality after ``burn_in`` frames.
+    """
     dreamed = dream_open_loop(model, batch, burn_in)
     rows = []
     with torch.no_grad():

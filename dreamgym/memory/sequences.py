@@ -9,27 +9,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamgym.episodes import Episode
+from dreamgym.data.latents import LatentEpisode
 from dreamgym.errors import ConfigError
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, State
-from dreamgym.real.world import MOTION_SIZE
 from dreamgym.training import autocast
-from dreamgym.vision.encode import LatentEpisode
+from dreamgym.worlds.base import Auxiliary, RewardRule, World
+from dreamgym.worlds.registry import find
 
-__all__ = ["SequenceBatch", "SequenceSampler", "first_lap"]
+__all__ = ["SequenceBatch", "SequenceSampler", "known_progress"]
 
-NEARLY_A_LAP: Final = 0.85
-"""Share of a lap's progress from which a car may have come round to tiles that are paid already.
-
-Below CarRacing's own 0.95 for a lap that counts, as the laps meant here are those that missed tiles.
-"""
+NEARLY_COMPLETE: Final = 0.85
+"""Share of the progress that completes an episode from which it may have come round to what is paid already, such as
+tiles on a second lap after one that missed some."""
 
 STATE_STRIDE: Final = 32
 """Frames between the states that :meth:`SequenceSampler.remember` keeps."""
 
 
 class SequenceBatch(NamedTuple):
-    """B sequences of T steps; entry t of ``z`` was seen before action t, of ``next_z`` after it."""
+    """B sequences of T steps.
+
+    Entry t of ``z`` was seen before action t, that of ``next_z`` after it.
+    """
 
     z: Tensor
     """(B, T, Z), freshly sampled from V's posterior."""
@@ -37,37 +38,49 @@ class SequenceBatch(NamedTuple):
     """(B, T, A)."""
     next_z: Tensor
     """(B, T, Z)."""
-    progress: Tensor
-    """(B, T); NaN on a second lap, see :func:`first_lap`."""
-    left_world: Tensor
-    """1 where the step ended the episode without a lap, (B, T)."""
+    reward: Tensor
+    """What the reward head is asked for, (B, T); NaN where not known, see :func:`known_progress`."""
+    failed: Tensor
+    """1 where the step ended the episode otherwise than by completing it, (B, T)."""
     mask: Tensor
     """1 on steps of the episode, 0 on padding after its end, (B, T)."""
-    motion: Tensor
-    """How the car moves after each step, (B, T, 4); NaN where it was not recorded."""
-    missed: Tensor
-    """Whether the step left tiles behind untouched, 1 or 0, (B, T); NaN where not known."""
+    labels: dict[str, Tensor]
+    """The world's labels by name: numbers after each step, (B, T, n), or whether an event happened in it, 1 or 0,
+    (B, T); NaN where not known."""
     state: State | None
     """M's state before the first step; None for zeros."""
 
 
-def first_lap(episode: Episode | LatentEpisode) -> NDArray[np.float32]:
-    """An episode's progress, (T,), with NaN for the frames of a second lap.
+def known_progress(progress: NDArray[np.float32], total_units: float, rule: RewardRule) -> NDArray[np.float32]:
+    """Targets of the reward head in an episode, (T,).
+
+    NaN where the progress may have been paid already.
 
     A lap that missed a tile goes on over tiles that are paid already. M cannot see that they are: asked for the nothing
     that they pay, it would expect less of every road.
+
+    Args:
+        progress: units of each step, (T,).
+        total_units: units in a progress of 1.
+        rule: what a step pays; without a cap, all is known.
     """
-    made = np.flatnonzero(episode.progress > 0)
-    if not len(made) or episode.progress.sum() < NEARLY_A_LAP * episode.lap_units:
-        return episode.progress
-    known = np.arange(len(episode)) <= made[-1]
-    return np.where(known, episode.progress, np.float32(np.nan))
+    made = np.flatnonzero(progress > 0)
+    if rule.cap is None or not len(made) or progress.sum() < NEARLY_COMPLETE * rule.cap * total_units:
+        return progress
+    known = np.arange(len(progress)) <= made[-1]
+    return np.where(known, progress, np.float32(np.nan))
 
 
-def _missed(episode: LatentEpisode) -> NDArray[np.float32]:
-    if episode.missed is None:
-        return np.full(len(episode), np.nan, np.float32)
-    return np.minimum(episode.missed, np.float32(1.0))
+def _label(episode: LatentEpisode, auxiliary: Auxiliary) -> NDArray[np.float32]:
+    """An episode's label, one entry a frame, (T + 1, n), or (T + 1,) for events; NaN where not known.
+
+    An event is known of a step; the last frame, which has none, gets a zero.
+    """
+    found = episode.labels.get(auxiliary.label)
+    if auxiliary.kind == "event":
+        known = np.full(len(episode), np.nan, np.float32) if found is None else np.minimum(found, np.float32(1.0))
+        return np.pad(known, (0, 1))
+    return np.full((len(episode) + 1, auxiliary.size), np.nan, np.float32) if found is None else found
 
 
 class SequenceSampler:
@@ -81,6 +94,7 @@ class SequenceSampler:
         recent_from: index of the first recent episode.
         recent_share: share of the sequences drawn from the recent episodes alone.
         fresh_share: once :meth:`remember` was called, share of the sequences that begin with h = 0 all the same.
+        world: the world that the episodes are of; the default one when None.
     """
 
     def __init__(
@@ -93,7 +107,9 @@ class SequenceSampler:
         recent_from: int = 0,
         recent_share: float = 0.0,
         fresh_share: float = 0.125,
+        world: World | None = None,
     ) -> None:
+        world = world or find()
         if not episodes:
             raise ConfigError("latents: expected folders with encoded episodes, found none in them")
         self._length, self._noise = length, latent_noise
@@ -104,18 +120,22 @@ class SequenceSampler:
         self._sigma = self._sigma.astype(np.float16)
         # One entry a frame: the last frame of an episode has no action; zeros stand in and are masked.
         self._action = np.concatenate([np.pad(episode.actions, ((0, 1), (0, 0))) for episode in episodes])
-        self._progress = np.concatenate([np.pad(first_lap(episode), (0, 1)) for episode in episodes])
-        unknown = np.full(MOTION_SIZE, np.nan, np.float32)
-        self._motion = np.concatenate(
+        self._reward = np.concatenate(
             [
-                np.broadcast_to(unknown, (len(episode) + 1, MOTION_SIZE)) if episode.motion is None else episode.motion
+                np.pad(known_progress(episode.progress, episode.total_units, world.rewards), (0, 1))
                 for episode in episodes
             ]
         )
-        self._missed = np.concatenate([np.pad(_missed(episode), (0, 1)) for episode in episodes])
+        self._labels = {
+            auxiliary.label: np.concatenate([_label(episode, auxiliary) for episode in episodes])
+            for auxiliary in world.labels.auxiliaries
+        }
+        self._events = {auxiliary.label for auxiliary in world.labels.auxiliaries if auxiliary.kind == "event"}
+        self.reward_variance = max(float(np.nanvar(self._reward)), 1e-8)
+        """Of what the reward head is asked for."""
         self._lengths = np.array([len(episode) for episode in episodes])
         self._offsets = np.concatenate([[0], np.cumsum(self._lengths + 1)[:-1]])
-        self._left_world = np.array([episode.left_world for episode in episodes])
+        self._failed = np.array([episode.failed for episode in episodes])
         self._shares = self._lengths / self._lengths.sum()
         recent = np.where(np.arange(len(episodes)) >= recent_from, self._lengths, 0)
         self._recent_shares = recent / max(recent.sum(), 1)
@@ -132,11 +152,11 @@ class SequenceSampler:
                 rng.choice(count, size=batch_size - recent, p=self._shares),
             ]
         ).astype(int)
-        room = np.maximum(self._lengths[episode] - self._length, 0)
-        # Where states are kept, the last start is the first of theirs from which a sequence reaches the episode's end:
-        # it is there that the world is left.
-        beyond = 1 if self._states is None else min(STATE_STRIDE, self._length)
-        start = (rng.random(batch_size) * (room + beyond)).astype(int)
+        # Where states are kept, a sequence may begin at any of them: if none reached beyond an episode's end, the step
+        # in which it failed would be in fewer of them than the others.
+        room = np.maximum(self._lengths[episode] - self._length, 0) + 1
+        starts = room if self._states is None else self._lengths[episode]
+        start = (rng.random(batch_size) * starts).astype(int)
         start[rng.random(batch_size) < self._start_share] = 0
         if self._states is None:
             return self._gather(rng, episode, start, device)
@@ -149,7 +169,9 @@ class SequenceSampler:
 
     @torch.no_grad()
     def remember(self, model: MDNRNN, rng: np.random.Generator, device: torch.device) -> None:
-        """Run M over all episodes from their first frames, so that sequences begin in the state it would have there.
+        """Run M over all episodes from their first frames.
+
+        Sequences then begin in the state that it would have there.
 
         Sequences that all begin with h = 0 teach M to take the speed from what it sees, and to forget what it did:
         a dream's car then slows down when it coasts, since what M sees is its own guess.
@@ -184,7 +206,7 @@ class SequenceSampler:
         z = self._mean[index].astype(np.float32) + self._noise * self._sigma[index].astype(np.float32) * noise
         np.clip(z, -LATENT_LIMIT, LATENT_LIMIT, out=z)
         mask = step[:, :-1] < last
-        left = self._left_world[episode][:, None] & (step[:, :-1] == last - 1)
+        failed = self._failed[episode][:, None] & (step[:, :-1] == last - 1)
 
         def tensor(array: NDArray[np.generic]) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(device)
@@ -193,10 +215,12 @@ class SequenceSampler:
             z=tensor(z[:, :-1]),
             action=tensor(self._action[index[:, :-1]]),
             next_z=tensor(z[:, 1:]),
-            progress=tensor(self._progress[index[:, :-1]]),
-            left_world=tensor(left),
+            reward=tensor(self._reward[index[:, :-1]]),
+            failed=tensor(failed),
             mask=tensor(mask),
-            motion=tensor(self._motion[index[:, 1:]]),
-            missed=tensor(self._missed[index[:, :-1]]),
+            labels={
+                name: tensor(label[index[:, :-1] if name in self._events else index[:, 1:]])
+                for name, label in self._labels.items()
+            },
             state=None,
         )

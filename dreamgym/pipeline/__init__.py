@@ -1,4 +1,4 @@
-"""The whole procedure, from nothing to a driver, round by round."""
+"""The whole procedure, from nothing to a controller, round by round."""
 
 from dreamgym.pipeline.command import train_all
 

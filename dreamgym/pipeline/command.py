@@ -1,11 +1,12 @@
-"""From nothing to a driver: ``dreamgym train all``.
+"""From nothing to a controller: ``dreamgym train all``.
 
 Every stage has a folder of its own and goes on where it stopped, so the whole does as well: running the same command
-again skips what is done. A round evolves C in the dream, drives in reality with it, and shows M what happened there:
+again skips what is done. A round evolves C in the dream, plays in reality with it, and shows M what happened there. For
+CarRacing:
 
     episodes/scripted -> vision
     episodes/aimless, scripted -> latents/aimless, scripted -> memory-0 -> world-0 -> evolve-0
-    -> episodes/drives-1 -> latents/drives-1 -> memory-1 -> world-1 -> evolve-1 -> ...
+    -> episodes/episodes-1 -> latents/episodes-1 -> memory-1 -> world-1 -> evolve-1 -> ...
 """
 
 from __future__ import annotations
@@ -15,22 +16,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamgym.config import PipelineConfig, claim_folder, write_json
-from dreamgym.control.linear import LinearController
+from dreamgym.config import PipelineConfig
+from dreamgym.controller.linear import LinearController
+from dreamgym.data.seeds import VALIDATION_SEEDS
 from dreamgym.dream.core import compiled_tile
+from dreamgym.evaluate.scores import mean_and_spread
+from dreamgym.fidelity import verdict
 from dreamgym.fidelity.plots import require_matplotlib
-from dreamgym.pipeline.report import DREAMS, DRIVES, measure, write_page
+from dreamgym.files import claim_folder, write_json
+from dreamgym.pipeline.report import DREAM_SEEDS, MODEL_SEEDS, measure, write_page
 from dreamgym.pipeline.rounds import Round
 from dreamgym.pipeline.stages import check, evolve_controller, learn_worlds
-from dreamgym.seeds import VALIDATION_SEEDS
 from dreamgym.training import choose_device
 from dreamgym.world_model import WorldModel
 
 __all__ = ["run", "train_all"]
 
-TRACKS = VALIDATION_SEEDS[:16]
-"""Real tracks that every round is measured on."""
-ADMISSIBLE_CHANGES = ("rounds", "workers", "stop_at")
+ADMISSIBLE_CHANGES = ("rounds", "workers", "engine", "stop_at")
 """Fields of the configuration that a run may go on with changed."""
 
 
@@ -42,18 +44,22 @@ def train_all(config: PipelineConfig) -> Path:
     and M is made again from the same seeds.
 
     Returns:
-        The bundle of the round whose controller did best on the validation tracks, with that controller in it.
+        The bundle of the round whose controller did best in the validation episodes, with that controller in it.
 
     Raises:
-        ConfigError: a setting out of range, or ``config.fast`` where there is a GPU.
-        InstallationError: matplotlib is missing, for the pages, or numba with ``config.fast``.
+        ConfigError: a setting out of range, or ``config.evolve.fast`` where there is a GPU.
+        InstallationError: matplotlib is missing, for the pages, or numba with ``config.evolve.fast``.
         OutputFolderError: the output folder holds something else.
     """
     check(config)
     require_matplotlib()
-    if config.fast:
+    if config.evolve.fast:
         compiled_tile(choose_device("auto"))
-    claim_folder(config.out, config, may_differ=ADMISSIBLE_CHANGES)
+    with claim_folder(config.out, config, may_differ=ADMISSIBLE_CHANGES):
+        return _train_all(config)
+
+
+def _train_all(config: PipelineConfig) -> Path:
     reports: list[dict[str, Any]] = []
     for number in range(config.rounds):
         this = Round(config.out, number)
@@ -65,9 +71,12 @@ def train_all(config: PipelineConfig) -> Path:
         print(_summary(reports, config), flush=True)
         if reports[-1]["real"]["mean"] >= config.stop_at:
             break
-    # Of all of them: who runs it again with fewer rounds has asked for no worse a driver.
+    # Of all of them: who runs it again with fewer rounds has asked for no worse a controller.
     every = [this.read_report() for this in Round.finished(config.out)]
-    return _keep(config, max(every, key=lambda report: report["real"]["mean"]))
+    best = max(every, key=lambda report: report["real"]["mean"])
+    if "verdict" in best:  # reports of earlier versions have none
+        print(verdict.render(verdict.from_json(best["verdict"])), flush=True)
+    return _keep(config, best)
 
 
 def run_round(config: PipelineConfig, this: Round) -> None:
@@ -75,8 +84,9 @@ def run_round(config: PipelineConfig, this: Round) -> None:
     started = time.monotonic()
     this.page.unlink(missing_ok=True)
     learn_worlds(config, this)
-    evolve_controller(config, this, TRACKS)
-    report = measure(config, this, TRACKS, dreams=DREAMS, drives=DRIVES)
+    real_seeds = VALIDATION_SEEDS[: config.evolve.validation_episodes]
+    evolve_controller(config, this, real_seeds)
+    report = measure(config, this, real_seeds, dream_seeds=DREAM_SEEDS, model_seeds=MODEL_SEEDS)
     write_json(this.report, {**report, "seconds": time.monotonic() - started})
 
 
@@ -95,7 +105,7 @@ def _summary(reports: Sequence[Mapping[str, Any]], config: PipelineConfig) -> st
     report = reports[-1]
     dream = ", ".join(f"{figures['mean']:.0f} at tau {tau}" for tau, figures in report["dream"].items())
     real = report["real"]
-    figures = f"{real['mean']:.0f} +- {real['std']:.0f} (best {real['best']:.0f})"
+    figures = f"{mean_and_spread(real)} (best {real['best']:.0f})"
     minutes = sum(entry["seconds"] for entry in reports) / 60
     left = (config.rounds - len(reports)) * reports[-1]["seconds"] / 60
     clock = f"{minutes:.0f} min so far" + (f", {left:.0f} or less to go" if left else "")
@@ -104,4 +114,4 @@ def _summary(reports: Sequence[Mapping[str, Any]], config: PipelineConfig) -> st
 
 def run(config: PipelineConfig) -> None:
     """The command ``dreamgym train all``."""
-    print(f"world model and driver: {train_all(config)}")
+    print(f"world model and controller: {train_all(config)}")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dreamgym.fidelity.page import calibration_section, table
+from dreamgym.evaluate.scores import mean_and_spread
+from dreamgym.fidelity.page import calibration_section, verdict_section
+from dreamgym.reporting import markdown_table
 
 __all__ = ["render_page"]
 
 _ABOUT_RETURNS = (
-    "Of the round's controller: on the real validation tracks, and in dreams that begin at the line. Looks are those "
-    "that evolution took at the validation tracks; the controller is the best of them."
+    "Of the round's controller: in the real validation episodes, and in dreams that begin at the true start of an "
+    "episode. Validation runs are those of the evolution; the controller is the best of them."
 )
-_ABOUT_RECONSTRUCTIONS = "Drives of the round's controller on other tracks; frames above their reconstructions."
+_ABOUT_RECONSTRUCTIONS = "Episodes of the round's controller with other seeds; frames above their reconstructions."
 _ABOUT_DREAMS = (
-    "Pairs of rows: held-out drives as V sees them, and below each the dream that left it after 16 frames and goes on "
-    "with the real actions; every eighth frame."
+    "Pairs of rows: held-out episodes as V sees them, and below each the dream that left it after 16 frames and goes "
+    "on with the real actions; every eighth frame."
 )
 
 
@@ -37,11 +39,14 @@ def render_page(
     """
     report = reports[-1]
     vision, foreseen = report["vision"], calibration_section(report["calibration"])
+    checks = {name: value for name, value in vision.items() if name not in ("squared_error", "kl")}
     sections = {
+        **({"Verdict": verdict_section(report["verdict"])} if "verdict" in report else {}),
         "Returns": f"{_ABOUT_RETURNS}\n\n{_returns(reports)}",
-        "What V makes of these drives": (
+        "What V makes of these episodes": (
             f"Squared error {vision['squared_error']:.1f} a frame, summed over pixels; KL divergence "
             f"{vision['kl']:.1f} nats. {_ABOUT_RECONSTRUCTIONS}"
+            + "".join(f" {name.replace('_', ' ').capitalize()}: {value:.2f}." for name, value in checks.items())
             + _picture("frames and reconstructions", reconstructions)
         ),
         "What M dreams": _ABOUT_DREAMS + _picture("dreams", dream),
@@ -63,13 +68,13 @@ def _returns(reports: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         (
             report["round"],
-            f"{report['real']['mean']:.0f} ± {report['real']['std']:.0f}",
+            mean_and_spread(report["real"]),
             f"{report['real']['best']:.0f}",
-            *(f"{report['dream'][value]['mean']:.0f} ± {report['dream'][value]['std']:.0f}" for value in temperatures),
-            ", ".join(f"{look['mean']:.0f} ({look['generations']})" for look in report["looks"]),
+            *(mean_and_spread(report["dream"][value]) for value in temperatures),
+            ", ".join(f"{run['mean']:.0f} ({run['generations']})" for run in report["validation_runs"]),
             f"{report['seconds'] / 60:.0f}",
         )
         for report in reports
     ]
     dreams = (f"dream at {value}" for value in temperatures)
-    return table(("round", "reality", "best", *dreams, "looks (generations)", "minutes"), rows)
+    return markdown_table(("round", "reality", "best", *dreams, "validation runs (generations)", "minutes"), rows)

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["AIMLESS", "SCRIPTED", "Round"]
-
-AIMLESS = "aimless"
-SCRIPTED = "scripted"
+__all__ = ["Round"]
 
 
 @dataclass(frozen=True)
@@ -53,17 +50,6 @@ class Round:
         return self.evolution / "controller.safetensors"
 
     @property
-    def recordings(self) -> tuple[str, ...]:
-        """Names of the folders with the real drives that this round adds."""
-        return (f"drives-{self.number}",) if self.number else (AIMLESS, SCRIPTED)
-
-    @property
-    def latents(self) -> tuple[Path, ...]:
-        """The folders that M learns from in this round, the latest drives last."""
-        rounds = (Round(self.run, number) for number in range(self.number + 1))
-        return tuple(self.run / "latents" / name for this in rounds for name in this.recordings)
-
-    @property
     def report(self) -> Path:
         """The round's figures."""
         return self.run / f"round-{self.number}.json"
@@ -75,7 +61,7 @@ class Round:
 
     @property
     def held_out(self) -> Path:
-        """Drives of the round's controller for its page; with the controller, since they are of it."""
+        """Episodes of the round's controller, for the round's page."""
         return self.evolution / "held-out"
 
     def picture(self, name: str) -> Path:
@@ -91,4 +77,6 @@ class Round:
     def read_report(self) -> dict[str, Any]:
         """What :attr:`report` holds."""
         report: dict[str, Any] = json.loads(self.report.read_text(encoding="utf-8"))
+        if "looks" in report:  # of a run that began before they were renamed
+            report["validation_runs"] = report.pop("looks")
         return report

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from dreamgym.assemble import assemble
+from dreamgym.collect.collect import collect, plan
+from dreamgym.collect.command import controller_players
 from dreamgym.config import CollectConfig, EvolveConfig, MemoryConfig, PipelineConfig, VisionConfig
 from dreamgym.config.checks import require, require_not_negative, require_positive
-from dreamgym.control.evolution import evolve
-from dreamgym.control.linear import LinearController
-from dreamgym.dream_trials import DreamTrials
-from dreamgym.evaluate.real import look
-from dreamgym.memory.ends import require_exits
+from dreamgym.controller.cma_es import evolve
+from dreamgym.controller.linear import LinearController
+from dreamgym.data.latents import read_latents
+from dreamgym.evaluate.real import validation_returns
+from dreamgym.evolve.dream_rollouts import DreamTrials
+from dreamgym.memory.fit_termination import require_exits
 from dreamgym.memory.train import train_memory
-from dreamgym.pipeline.rounds import AIMLESS, SCRIPTED, Round
-from dreamgym.real.collect import collect, plan
-from dreamgym.recording import controller_drivers
+from dreamgym.memory.trainee import LABEL_DIRECTIONS
+from dreamgym.pipeline.rounds import Round
 from dreamgym.training import choose_device
-from dreamgym.vision.encode import encode_episodes, read_latents
+from dreamgym.vision.encode_dataset import encode_episodes
 from dreamgym.vision.train import train_vision
+from dreamgym.world_model.build import assemble
+from dreamgym.worlds.registry import find
 
 __all__ = ["check", "evolve_controller", "learn_worlds"]
 
@@ -31,17 +37,19 @@ def check(config: PipelineConfig) -> None:
     """
     require_positive(config, "rounds")
     require_not_negative(config, "factor_gain")
-    require(0 <= config.leaving_share <= 1, "leaving_share", "0 to 1", config.leaving_share)
+    require(bool(config.recordings), "recordings", "one or more", config.recordings)
     vision_config(config)
     for this in (Round(config.out, 0), Round(config.out, config.rounds - 1)):
-        for name in this.recordings:
+        for name in _recorded(config, this):
             recording_config(config, this, name)
         memory_config(config, this)
         evolve_config(config, this)
 
 
 def learn_worlds(config: PipelineConfig, last: Round) -> None:
-    """Drive in reality, let V and M learn from it, and put the dream together, in each round up to ``last``.
+    """Make the worlds of the rounds up to ``last``.
+
+    Play in reality, let V and M learn from it, and put the dream together, in each round.
 
     Frames that have been encoded may be gone, and so may everything else but the controllers of earlier rounds: it is
     made again, from the same seeds. On the same processor and number of threads that gives the same bits.
@@ -52,142 +60,169 @@ def learn_worlds(config: PipelineConfig, last: Round) -> None:
 
 def _learn_world(config: PipelineConfig, this: Round) -> None:
     if not this.vision.exists():
-        collect(scripted_config(config))
+        collect(recording_config(config, Round(this.run, 0), _first(config)))
         train_vision(vision_config(config))
-    for name in this.recordings:
+    for name in _recorded(config, this):
         _record(config, this, name)
+    world, latents = find(config.world), _latents(config, this)
     if not this.memory.exists():
-        if config.dreamed_ends:
-            require_exits(read_latents(*this.latents))  # now, not when M is trained
+        if config.dreamed_terminations:
+            require_exits(read_latents(*latents, world=world))  # now, not when M is trained
         train_memory(memory_config(config, this))
     if not this.world.exists():
         assemble(
             this.world,
             vision=this.vision,
             memory=this.memory,
-            latents=this.latents,
+            latents=latents,
+            world=world,
+            sizes=config.memory.sizes(world),
             temperature=config.temperature,
-            latent_noise=config.latent_noise,
+            latent_noise=config.memory.latent_noise,
             factor_gain=config.factor_gain,
-            dreamed_ends=config.dreamed_ends,
+            dreamed_terminations=config.dreamed_terminations,
             seed=config.seed,
         )
 
 
+def _first(config: PipelineConfig) -> str:
+    """The recording that V learns from."""
+    return next(iter(config.recordings))
+
+
+def _recorded(config: PipelineConfig, this: Round) -> tuple[str, ...]:
+    """Names of the folders with the real episodes that a round adds.
+
+    V's is the last of the first round's: hard start states are looked for in all but the first folder.
+    """
+    return (f"episodes-{this.number}",) if this.number else tuple(reversed(config.recordings))
+
+
+def _latents(config: PipelineConfig, this: Round) -> tuple[Path, ...]:
+    """The folders that M learns from in a round, the latest episodes last."""
+    rounds = (Round(this.run, number) for number in range(this.number + 1))
+    return tuple(this.run / "latents" / name for each in rounds for name in _recorded(config, each))
+
+
 def _record(config: PipelineConfig, this: Round, name: str) -> None:
-    """Have the latents of some of the round's drives."""
+    """Have the latents of some of the round's episodes."""
     latents, wanted = this.run / "latents" / name, recording_config(config, this, name)
     if not all((latents / planned.file_name).exists() for planned in plan(wanted)):
-        collect(wanted, controller_drivers(wanted.world_model, wanted.controller) if wanted.controller else None)
-    encode_episodes(wanted.out, this.vision, latents, device=choose_device("auto"))
+        own = controller_players(wanted.world_model, wanted.controller, config.world) if wanted.controller else None
+        collect(wanted, own)
+    if wanted.out.is_dir():  # once encoded, recordings may be deleted
+        world = find(config.world)
+        encode_episodes(
+            wanted.out,
+            this.vision,
+            latents,
+            world=world,
+            latents=config.memory.sizes(world).latents,
+            device=choose_device("auto"),
+        )
 
 
 def recording_config(config: PipelineConfig, this: Round, name: str) -> CollectConfig:
-    """What is recorded under a name, see :attr:`Round.recordings`."""
-    if name == AIMLESS:
-        return aimless_config(config)
-    return scripted_config(config) if name == SCRIPTED else drives_config(config, this)
+    """What is recorded under a name.
 
-
-def aimless_config(config: PipelineConfig) -> CollectConfig:
-    """Drivers that give up or leave, in many short episodes: most of what they do is soon seen."""
+    Before the first round, or with the controller of the round before.
+    """
+    own = this.number > 0
     return CollectConfig(
-        out=config.out / "episodes" / AIMLESS,
-        frames=config.aimless_frames,
-        mix={"aimless_follower": 1.0 - config.leaving_share, "leaving_follower": config.leaving_share},
-        lengths=(150, 150, 300, 500, 1000),
+        **_settings(config.own_recording if own else config.recordings[name]),
+        out=config.out / "episodes" / name,
+        world=config.world,
         workers=config.workers,
-        seed=config.seed,
-    )
-
-
-def scripted_config(config: PipelineConfig) -> CollectConfig:
-    """The scripted drivers."""
-    return CollectConfig(
-        out=config.out / "episodes" / SCRIPTED, frames=config.first_frames, workers=config.workers, seed=config.seed
-    )
-
-
-def drives_config(config: PipelineConfig, this: Round) -> CollectConfig:
-    """The controller of the round before: as it is, and disturbed in weights and actions."""
-    return CollectConfig(
-        out=config.out / "episodes" / this.recordings[0],
-        frames=config.round_frames,
-        mix={"controller": 0.5, "disturbed_controller": 0.3, "jittery_follower": 0.05, "reckless_follower": 0.15},
-        workers=config.workers,
+        engine=config.engine,
         seed=config.seed + this.number,
-        lengths=(500, 1000),
-        patience=200,
-        controller=this.before.controller,
-        world_model=this.before.world,
+        controller=this.before.controller if own else None,
+        world_model=this.before.world if own else None,
     )
+
+
+def _settings(part: Any) -> dict[str, Any]:
+    return {entry.name: getattr(part, entry.name) for entry in dataclasses.fields(part)}
 
 
 def vision_config(config: PipelineConfig) -> VisionConfig:
     """V's training."""
     return VisionConfig(
-        episodes=(config.out / "episodes" / SCRIPTED,),
+        **_settings(config.vision),
+        episodes=(config.out / "episodes" / _first(config),),
         out=config.out / "vision",
-        steps=config.vision_steps,
-        reconstruction_weight=config.reconstruction_weight,
-        checkpoint_every=700,
+        world=config.world,
+        latents=config.memory.latent_size,
         seed=config.seed,
     )
 
 
 def memory_config(config: PipelineConfig, this: Round) -> MemoryConfig:
-    """M's training: from nothing in the first round, later on from the round before, with more of the recent drives."""
-    later = this.number > 0
+    """M's training in a round.
+
+    From nothing in the first round; then from the round before, with more of the recent episodes.
+    """
+    files: dict[str, Any] = {
+        "latents": _latents(config, this),
+        "out": this.memory.parent,
+        "vision": this.vision,
+        "world": config.world,
+        "seed": config.seed + this.number,
+    }
+    if not this.number:
+        return MemoryConfig(**_settings(config.memory), **files)
+    later = dataclasses.replace(
+        config.memory,
+        steps=config.memory_round_steps,
+        checkpoint_every=1250,
+        remember_every=1250,  # it is a pass over all episodes, and M that goes on hardly changes
+        learning_rate=config.memory.learning_rate / 2,
+    )
     return MemoryConfig(
-        latents=this.latents,
-        out=this.memory.parent,
-        vision=this.vision,
-        steps=config.memory_round_steps if later else config.memory_steps,
-        checkpoint_every=1250 if later else 1000,
-        remember_every=1250 if later else 500,  # it is a pass over all episodes, and M that goes on hardly changes
-        initial=this.before.memory if later else None,
-        learning_rate=1e-3 if later else 2e-3,
-        recent_share=0.4 if later else 0.0,
-        recent_folders=max(1, min(this.number, 3)),
-        latent_noise=config.latent_noise,
-        input_noise=config.input_noise,
-        seed=config.seed + this.number,
+        **_settings(later),
+        **files,
+        initial=this.before.memory,
+        recent_share=0.4,
+        recent_folders=min(this.number, 3),
     )
 
 
 def evolve_config(config: PipelineConfig, this: Round) -> EvolveConfig:
     """C's evolution: from the controller of the round before, where there is one."""
     goes_on = this.number > 0 and not config.from_zero
+    settings = dataclasses.replace(
+        config.evolve,
+        sigma=config.evolve.sigma / 2 if goes_on else config.evolve.sigma,
+        temperature=config.evolve.temperature or (config.temperature, config.temperature),
+    )
     return EvolveConfig(
+        **_settings(settings),
         out=this.evolution,
         world_model=this.world,
-        generations=config.generations,
-        population=config.population,
-        rollouts=config.rollouts,
-        hard_rollouts=config.hard_rollouts,
-        sigma=0.05 if goes_on else 0.1,
+        world=config.world,
         initial=this.before.controller if goes_on else None,
-        smoothness=config.smoothness,
-        effort=config.effort,
-        subspace=config.subspace,
-        pace_limit=config.pace_limit,
-        validate_every=config.validate_every,
-        line_share=config.line_share,
-        missed_cost=config.missed_cost,
-        temperature=(config.temperature, config.temperature),
-        precision="bfloat16",
-        fast=config.fast,
+        label_directions=this.memory.with_name(LABEL_DIRECTIONS) if config.search_labels else None,
         seed=config.seed + this.number,
         workers=config.workers,
+        engine=config.engine,
     )
 
 
-def evolve_controller(config: PipelineConfig, this: Round, tracks: Sequence[int]) -> None:
-    """Evolve C in this round's dream; the mean that does best on the real ``tracks`` is kept."""
+def evolve_controller(config: PipelineConfig, this: Round, seeds: Sequence[int]) -> None:
+    """Evolve C in this round's dream.
+
+    The mean that does best in the real episodes of ``seeds`` is kept.
+    """
     settings = evolve_config(config, this)
 
     def validate(controller: LinearController) -> list[float]:
-        return look(controller, tracks, workers=config.workers, world_model=this.world)
+        return validation_returns(
+            controller,
+            seeds,
+            workers=config.workers,
+            engine=config.engine,
+            world_model=this.world,
+            world=config.world,
+        )
 
     with DreamTrials(settings, choose_device("auto")) as trials:
-        evolve(settings, trials, subspace=trials.subspace, validate=validate)
+        evolve(settings, trials, inputs=trials.inputs, subspace=trials.subspace, validate=validate)

@@ -11,22 +11,21 @@ import pygame
 from numpy.typing import NDArray
 
 from dreamgym.play import theme
-from dreamgym.play.session import HISTORY, Session
+from dreamgym.play.session import Session
 from dreamgym.play.theme import Painter, Rect
-from dreamgym.real.world import CAR_RACING
 
 __all__ = ["draw_charts"]
 
 _Series = NDArray[np.float64]
 _Line = tuple[_Series, theme.Color]
-_WINDOW: Final = 25
-"""Steps that rewards are averaged over: they come in lumps, one for each tile."""
+_WINDOW: Final = 0.5
+"""Seconds that rewards are averaged over: they may come in lumps."""
 _REACH: Final = 3.5
 """Latents are shown within this on both sides."""
 
 
 def draw_charts(painter: Painter, session: Session, box: Rect) -> None:
-    """All charts, in a row where the box is wide, beneath each other where it is tall."""
+    """All charts, in a row or, in a tall box, in a column."""
     left, top, width, height = box
     small = [_draw_reward, _draw_end] + ([_draw_drift] if session.side_by_side else [])
     gap = 20.0
@@ -45,11 +44,11 @@ def draw_charts(painter: Painter, session: Session, box: Rect) -> None:
 def _draw_latents(painter: Painter, session: Session, box: Rect) -> None:
     """Each latent's expected spread as a bar, and where it came out as a dot."""
     both = session.side_by_side
-    world = session.dream if both else session.leader
+    played = session.dream if both else session.leader
     names = [("expected by M", theme.FAINT)]
-    if both or world is session.real:
+    if both or played is session.real:
         names.append(("reality", theme.REALITY))
-    if both or world is session.dream:
+    if both or played is session.dream:
         names.append(("dream", theme.DREAM))
     count = session.world_model.memory.latent_size
     left, top, width, height = _frame(painter, f"{count} latents", names, box)
@@ -63,8 +62,8 @@ def _draw_latents(painter: Painter, session: Session, box: Rect) -> None:
     dots = [((session.real if name == "reality" else session.dream).z, color) for name, color in names[1:]]
     for index in range(count):
         center = left + (index + 0.5) * pitch
-        if world.expected is not None:
-            mean, spread = float(world.expected.mean[index]), float(world.expected.spread[index])
+        if played.expected is not None:
+            mean, spread = float(played.expected.mean[index]), float(played.expected.spread[index])
             high, low = place(mean + spread), place(mean - spread)
             painter.fill((center - 0.3 * pitch, high, 0.6 * pitch, max(low - high, 1.5)), theme.FAINT)
         for z, color in dots:
@@ -73,31 +72,32 @@ def _draw_latents(painter: Painter, session: Session, box: Rect) -> None:
 
 def _draw_reward(painter: Painter, session: Session, box: Rect) -> None:
     """Reward a second, expected and paid."""
-    lines: list[_Line] = [(_second(_series(session, "expected_reward")), theme.DREAM)]
+    lines: list[_Line] = [(_second(session, "expected_reward"), theme.DREAM)]
     names = [("M expects", theme.DREAM)]
     if session.leader is session.real:
-        lines.insert(0, (_second(_series(session, "real_reward")), theme.REALITY))
+        lines.insert(0, (_second(session, "real_reward"), theme.REALITY))
         names.append(("paid", theme.REALITY))
-    high = _round_up(_highest(*(line for line, _ in lines)), 100.0)
+    high = _round_up(_highest(*(line for line, _ in lines)), 1.0)
     low = min(-0.1 * high, *(-_highest(-line) for line, _ in lines), 0.0)
-    _plot(painter, _frame(painter, "Reward a second", names, box), lines, (low, high), f"{high:.0f}")
+    _plot(painter, session, _frame(painter, "Reward a second", names, box), lines, (low, high), f"{high:.0f}")
 
 
 def _draw_end(painter: Painter, session: Session, box: Rect) -> None:
-    """The probability that a step ends the drive."""
+    """The probability that a step ends the episode."""
     ends = _series(session, "end")
     now = f"{100 * ends[-1]:.1f} %" if len(ends) else ""
     plot = _frame(painter, "Chance that M ends it", [(now, theme.TEXT)], box)
     high = _round_up(_highest(ends), 0.1)
-    _plot(painter, plot, [(ends, theme.ALERT)], (-0.04 * high, high), f"{100 * high:.0f} %")
+    _plot(painter, session, plot, [(ends, theme.ALERT)], (-0.04 * high, high), f"{100 * high:.0f} %")
 
 
 def _draw_drift(painter: Painter, session: Session, box: Rect) -> None:
     """How far the dream's picture has gone from the real one, open loop, and what V alone loses."""
-    drift, floor = _series(session, "drift"), _series(session, "floor")
+    drift, reconstruction = _series(session, "drift"), _series(session, "reconstruction")
     plot = _frame(painter, "Pictures differ", [("dream", theme.DREAM), ("V alone", theme.MUTED)], box)
     high = _round_up(_highest(drift), 0.1)
-    _plot(painter, plot, [(floor, theme.MUTED), (drift, theme.DREAM)], (0.0, high), f"{100 * high:.0f} %")
+    lines = [(reconstruction, theme.MUTED), (drift, theme.DREAM)]
+    _plot(painter, session, plot, lines, (0.0, high), f"{100 * high:.0f} %")
 
 
 def _series(session: Session, name: str) -> _Series:
@@ -105,11 +105,12 @@ def _series(session: Session, name: str) -> _Series:
     return np.array([getattr(reading, name) for reading in session.readings], np.float64)
 
 
-def _second(values: _Series) -> _Series:
-    """Running means over half a second, a second's worth."""
+def _second(session: Session, name: str) -> _Series:
+    """Running means of a field over half a second, a second's worth."""
+    values, window = _series(session, name), max(round(_WINDOW * session.fps), 1)
     total = np.cumsum(np.nan_to_num(values))
-    total[_WINDOW:] -= total[:-_WINDOW].copy()
-    return np.where(np.isnan(values), np.nan, CAR_RACING.fps / _WINDOW * total)
+    total[window:] -= total[:-window].copy()
+    return np.where(np.isnan(values), np.nan, session.fps / window * total)
 
 
 def _highest(*lines: _Series) -> float:
@@ -139,9 +140,12 @@ def _frame(painter: Painter, title: str, names: list[tuple[str, theme.Color]], b
     return plot
 
 
-def _plot(painter: Painter, plot: Rect, lines: Sequence[_Line], scale: tuple[float, float], highest: str) -> None:
+def _plot(
+    painter: Painter, session: Session, plot: Rect, lines: Sequence[_Line], scale: tuple[float, float], highest: str
+) -> None:
     """Lines over the last five seconds, the newest at the right, smooth: drawn large and shrunk."""
     low, high = scale
+    history = session.readings.maxlen or 1
     box = painter.pixels(plot)
     width, height = 2 * box.width, 2 * box.height
     large = pygame.Surface((width, height))
@@ -154,7 +158,7 @@ def _plot(painter: Painter, plot: Rect, lines: Sequence[_Line], scale: tuple[flo
     pygame.draw.line(large, theme.LINE, (0, zero), (width, zero), 2)
     thickness = max(round(3.5 * painter.scale), 2)
     for values, color in lines:
-        columns = np.arange(HISTORY - len(values), HISTORY) / (HISTORY - 1) * width
+        columns = np.arange(history - len(values), history) / (history - 1) * width
         points = np.stack([columns, rows(values)], axis=1)[np.isfinite(values)]
         if len(points) > 1:
             pygame.draw.lines(large, color, False, points.tolist(), thickness)

@@ -1,4 +1,4 @@
-"""From keys held down and analog axes to the car's controls. Knows nothing of pygame."""
+"""From keys held down and analog axes to an action. Knows nothing of pygame."""
 
 from __future__ import annotations
 
@@ -7,52 +7,59 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from dreamgym.worlds.base import ActionSet
+
 __all__ = ["Controls"]
 
-# Per second: full lock takes a quarter of one, and letting go is quicker than turning in.
-_STEER_IN: Final = 4.0
-_STEER_BACK: Final = 8.0
-_GAS_ON: Final = 3.0
-_GAS_OFF: Final = 10.0
-_BRAKE_ON: Final = 5.0
-_BRAKE_OFF: Final = 10.0
-_FULL_BRAKE: Final = 0.8  # from 0.9 up CarRacing's wheels lock, and the car slides straight on
 _DEAD_ZONE: Final = 0.12
 
 
 class Controls:
-    """The controls as a person holds them.
+    """The controls of a world as a person holds them.
 
-    Keys are switches, so steering, gas and brake move towards what is held at a rate; a gamepad's axes say themselves
-    how far, and win where they are moved.
+    Keys are switches, so each number of the action moves towards what is held at its keys' rates. A gamepad's axes say
+    themselves how far, and win where they are moved.
+
+    Args:
+        actions: the world's, with its keys.
     """
 
-    def __init__(self) -> None:
-        self._held: set[str] = set()
-        self._tapped: set[str] = set()
-        self._axes = {"steer": 0.0, "gas": 0.0, "brake": 0.0}
-        self._steer = self._gas = self._brake = 0.0
+    def __init__(self, actions: ActionSet) -> None:
+        self._actions = actions
+        self._low, self._high = np.array(actions.low, np.float32), np.array(actions.high, np.float32)
+        self._held: set[int] = set()
+        self._tapped: set[int] = set()
+        self._axes: dict[int, float] = {}
+        self._numbers = [0.0] * actions.size
 
-    def press(self, name: str) -> None:
-        """Hold "left", "right", "gas" or "brake"."""
-        self._held.add(name)
-        self._tapped.add(name)
+    def press(self, key: int) -> None:
+        """Hold a key, by its index in the world's :attr:`~dreamgym.worlds.base.ActionSet.keys`."""
+        self._held.add(key)
+        self._tapped.add(key)
 
-    def release(self, name: str) -> None:
+    def release(self, key: int) -> None:
         """Let go of one."""
-        self._held.discard(name)
+        self._held.discard(key)
 
     def release_all(self) -> None:
         """Let go of everything, as when the window loses the keyboard."""
         self._held.clear()
         self._tapped.clear()
-        self._axes = dict.fromkeys(self._axes, 0.0)
+        self._axes.clear()
 
-    def move_axis(self, name: str, value: float) -> None:
-        """Set an analog axis: "steer" in [-1, 1], "gas" or "brake" in [0, 1]."""
-        size = max(abs(value) - _DEAD_ZONE, 0.0) / (1.0 - _DEAD_ZONE)
-        # squared: fine about the middle, where a thumb is coarse
-        self._axes[name] = float(np.sign(value)) * min(size, 1.0) ** (2 if name == "steer" else 1)
+    def move_axis(self, number: int, value: float) -> None:
+        """Set an analog axis.
+
+        Args:
+            number: which of the action's numbers it moves.
+            value: in [-1, 1]; in [0, 1] for a number that goes one way.
+        """
+        size = min(max(abs(value) - _DEAD_ZONE, 0.0) / (1.0 - _DEAD_ZONE), 1.0)
+        if self._low[number] < 0.0:
+            size *= size  # fine about the middle, where a thumb is coarse
+        reach = [abs(key.value) for key in self._actions.keys if key.number == number and key.value * value > 0.0]
+        bound = self._high[number] if value > 0.0 else -self._low[number]
+        self._axes[number] = float(np.sign(value)) * size * max(reach, default=float(bound))
 
     @property
     def touched(self) -> bool:
@@ -66,24 +73,21 @@ class Controls:
             seconds: since the last call.
 
         Returns:
-            float32 (steer, gas, brake), in CarRacing's range.
+            float32 (A,), in the world's range.
         """
         held = self._held | self._tapped  # a tap may begin and end between two calls
         self._tapped.clear()
-        wanted = float("right" in held) - float("left" in held)
-        turning_in = wanted != 0.0 and self._steer * wanted >= 0.0
-        self._steer = _towards(self._steer, wanted, (_STEER_IN if turning_in else _STEER_BACK) * seconds)
-        self._gas = _ramp(self._gas, "gas" in held, _GAS_ON, _GAS_OFF, seconds)
-        self._brake = _ramp(self._brake, "brake" in held, _BRAKE_ON, _BRAKE_OFF, seconds)
-        steer = self._axes["steer"] or self._steer
-        gas = max(self._axes["gas"], self._gas)
-        brake = _FULL_BRAKE * max(self._axes["brake"], self._brake)
-        return np.array([steer, gas, brake], np.float32)
+        self._numbers = [self._moved(number, now, held, seconds) for number, now in enumerate(self._numbers)]
+        action = [self._axes.get(number) or now for number, now in enumerate(self._numbers)]
+        return np.clip(np.array(action, np.float32), self._low, self._high)
 
-
-def _ramp(value: float, held: bool, on: float, off: float, seconds: float) -> float:
-    return _towards(value, float(held), (on if held else off) * seconds)
-
-
-def _towards(value: float, target: float, step: float) -> float:
-    return min(value + step, target) if value < target else max(value - step, target)
+    def _moved(self, number: int, now: float, held: set[int], seconds: float) -> float:
+        """One number after some time: towards the sum of what is held, at the rate of the key that moves it."""
+        keys = {index: key for index, key in enumerate(self._actions.keys) if key.number == number}
+        if not keys:
+            return now
+        wanted = sum(key.value for index, key in keys.items() if index in held)
+        first = next(iter(keys.values()))
+        moving = next((key for key in keys.values() if key.value * (wanted or now) > 0.0), first)
+        step = (moving.on if wanted and now * wanted >= 0.0 else moving.off) * seconds
+        return min(now + step, wanted) if now < wanted else max(now - step, wanted)

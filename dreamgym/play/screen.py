@@ -1,4 +1,4 @@
-"""The window's picture of a session: header, worlds, numbers; what is beneath or beside them is in other modules."""
+"""The window's picture of a session: the header, and reality and dream in the layout of each view."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ import pygame
 
 from dreamgym.play import theme
 from dreamgym.play.charts import draw_charts
-from dreamgym.play.gauges import draw_controls, draw_numbers, draw_temperature
-from dreamgym.play.keymap import BINDINGS, Command
-from dreamgym.play.legend import draw_help, draw_legend
-from dreamgym.play.overlays import draw_ending, draw_message
-from dreamgym.play.pictures import smooth_surface
+from dreamgym.play.commands import CAPS, Command, caps_of
+from dreamgym.play.help_page import draw_help, draw_legend
+from dreamgym.play.panels import (
+    draw_action,
+    draw_ending,
+    draw_message,
+    draw_numbers,
+    draw_picture,
+    draw_temperature,
+    picture_box,
+)
+from dreamgym.play.playable import Playable
 from dreamgym.play.session import Session
 from dreamgym.play.theme import Painter, Rect
-from dreamgym.play.worlds import World
 
 __all__ = ["Status", "draw"]
 
 _TOP: Final = 100.0
-_CAPS: Final = {binding.command: binding.cap for binding in BINDINGS}
 _TABS: Final = (("reality", Command.REALITY), ("dream", Command.DREAM), ("both", Command.BOTH))
 
 
@@ -46,7 +51,7 @@ def draw(surface: pygame.Surface, session: Session, status: Status) -> None:
     painter = Painter(surface)
     surface.fill(theme.BACKGROUND)
     if session.help:
-        draw_help(painter)
+        draw_help(painter, session)
         return
     _header(painter, session, status)
     if session.view == "both":
@@ -61,7 +66,7 @@ def _header(painter: Painter, session: Session, status: Status) -> None:
     for view, command in _TABS:
         active = session.view == view
         color = theme.TEXT if active else theme.MUTED
-        cap_width = painter.keycap(_CAPS[command], left, 17, color)
+        cap_width = painter.keycap(CAPS[command], left, 17, color)
         width = painter.text(view.capitalize(), left + cap_width + 8, 22.5, theme.BODY, color, bold=active)
         if active:
             painter.fill((left, 53, cap_width + 8 + width, 3), theme.TEXT)
@@ -74,8 +79,8 @@ def _header(painter: Painter, session: Session, status: Status) -> None:
         _space(painter, "Dream from here", theme.DREAM)
     right: float = theme.WIDTH - theme.MARGIN
     right = _hint(painter, Command.HELP, "Help", right, theme.MUTED) - 28
-    driver = "You drive" if session.person_drives else f"{session.driver.label} drives"
-    right = _hint(painter, Command.DRIVER, driver, right, theme.TEXT) - 28
+    player = "You play" if session.person_plays else f"{session.player.label} plays"
+    right = _hint(painter, Command.PLAYER, player, right, theme.TEXT) - 28
     right -= painter.text(_clock(session, status), right, 22.5, theme.BODY, theme.MUTED, align="right") + 28
     if status.recording is not None:
         minutes, seconds = divmod(int(status.recording), 60)
@@ -86,8 +91,8 @@ def _header(painter: Painter, session: Session, status: Status) -> None:
 
 
 def _space(painter: Painter, label: str, color: theme.Color) -> None:
-    """The key between the worlds, beside them."""
-    cap = _CAPS[Command.DREAM_FROM_HERE]
+    """The key between reality and dream, beside their tabs."""
+    cap = CAPS[Command.DREAM_FROM_HERE]
     painter.text(label, 496 + painter.keycap(cap, 496, 17, color) + 8, 22.5, theme.BODY, color, bold=True)
 
 
@@ -95,9 +100,8 @@ def _hint(painter: Painter, command: Command, label: str, right: float, color: t
     """A keycap and what it does, set from the right; returns their left end."""
     bold = color == theme.TEXT
     left = right - painter.text(label, right, 22.5, theme.BODY, color, bold=bold, align="right") - 8
-    cap = _CAPS[command]
-    left -= max(painter.width_of(cap, theme.SMALL, bold=True) + 14, 24)
-    painter.keycap(cap, left, 17, color)
+    left -= painter.keycap_width(CAPS[command])
+    painter.keycap(CAPS[command], left, 17, color)
     return left
 
 
@@ -112,14 +116,15 @@ def _clock(session: Session, status: Status) -> str:
 def _both(painter: Painter, session: Session) -> None:
     real, dream = session.real, session.dream
     left, middle, right = theme.MARGIN, 548.0, 756.0
-    _title(painter, "Reality", "frozen" if session.asleep else f"track {session.seed}", (left, 500), theme.REALITY)
+    aspect = session.world_model.aspect
+    _title(painter, "Reality", "frozen" if session.asleep else f"seed {session.seed}", (left, 500), theme.REALITY)
     _real_picture(painter, session, (left, _TOP, 500, 350))
     painter.text("What V keeps of it", middle, 80, theme.BODY, theme.MUTED)
-    painter.picture(smooth_surface(real.picture), (middle, _TOP, 184, 128.8))
-    _title(painter, "Dream", f"left reality {dream.steps / 50:.1f} s ago", (right, 500), theme.DREAM)
-    painter.picture(smooth_surface(dream.picture), (right, _TOP, 500, 350))
+    draw_picture(painter, real.picture, (middle, _TOP, 184, 128.8), aspect)
+    _title(painter, "Dream", _since(session), (right, 500), theme.DREAM)
+    draw_picture(painter, dream.picture, (right, _TOP, 500, 350), aspect)
     draw_temperature(painter, session, (middle, 256, 184, 80))
-    draw_controls(painter, session, (middle, 376, 184, 74))
+    draw_action(painter, session, (middle, 376, 184, 74))
     draw_numbers(painter, real, (left, 462, 500), theme.REALITY)
     draw_numbers(painter, dream, (right, 462, 500), theme.DREAM)
     drift = session.readings[-1].drift if session.readings else None
@@ -132,32 +137,36 @@ def _both(painter: Painter, session: Session) -> None:
 
 
 def _single(painter: Painter, session: Session) -> None:
-    world = session.leader
+    played = session.leader
     left, side = theme.MARGIN, 848.0
     box = (left, _TOP, 800.0, 560.0)
-    if world is session.real:
-        color, title, note = theme.REALITY, "Reality", f"track {session.seed}"
+    aspect = session.world_model.aspect
+    if played is session.real:
+        color, title, note = theme.REALITY, "Reality", f"seed {session.seed}"
         _real_picture(painter, session, box)
     else:
         color, title = theme.DREAM, "Dream"
-        note = f"left reality {world.steps / 50:.1f} s ago" if session.asleep else f"dream {session.seed}"
-        painter.picture(smooth_surface(world.picture), box)
+        note = _since(session) if session.asleep else f"seed {session.seed}"
+        draw_picture(painter, played.picture, box, aspect)
     _title(painter, title, note, (left, 800), color)
-    draw_numbers(painter, world, (side, 80, 408), color, bar=(left, 672, 800, 6))
+    draw_numbers(painter, played, (side, 80, 408), color, bar=(left, 672, 800, 6))
     draw_temperature(painter, session, (side, 172, 184, 80))
-    picture = (1072.0, 192.0, 184.0, 128.8)
-    draw_controls(painter, session, (side, 280, 184, 74))
+    draw_action(painter, session, (side, 280, 184, 74))
     if session.asleep:
-        caption, small = "Reality, frozen", session.real.sharp_picture()
-    elif world.dreamt:
-        caption, small = "What M expected", smooth_surface(session.guess)
+        caption, small = "Reality, frozen", session.real.view
+    elif played.dreamt:
+        caption, small = "What M expected", session.guess
     else:
-        caption, small = "What V keeps of it", smooth_surface(world.picture)
+        caption, small = "What V keeps of it", played.picture
     painter.text(caption, 1072, 172, theme.SMALL, theme.MUTED)
-    painter.picture(small, picture)
+    draw_picture(painter, small, (1072.0, 192.0, 184.0, 128.8), aspect)
     painter.fill((side, 360, 408, 1), theme.LINE)
     _below(painter, session, (side, 378, 408, 300))
-    _overlays(painter, session, world, box)
+    _overlays(painter, session, played, box)
+
+
+def _since(session: Session) -> str:
+    return f"left reality {session.dream.steps / session.fps:.1f} s ago"
 
 
 def _title(painter: Painter, title: str, note: str, span: tuple[float, float], color: theme.Color) -> None:
@@ -168,29 +177,31 @@ def _title(painter: Painter, title: str, note: str, span: tuple[float, float], c
 
 
 def _real_picture(painter: Painter, session: Session, box: Rect) -> None:
-    painter.picture(session.real.sharp_picture(), box)
+    draw_picture(painter, session.real.view, box, session.world_model.aspect)
     if session.asleep:
-        painter.shade(box, theme.BACKGROUND, 0.6)
+        painter.shade(picture_box(box, session.world_model.aspect), theme.BACKGROUND, 0.6)
 
 
 def _below(painter: Painter, session: Session, box: Rect) -> None:
     if session.inside:
         draw_charts(painter, session, box)
     else:
-        draw_legend(painter, box)
+        draw_legend(painter, session.actions, box)
 
 
-def _overlays(painter: Painter, session: Session, world: World, box: Rect) -> None:
-    if world.ended is not None:
-        draw_ending(painter, session, world, box)
-    elif world is session.leader:
+def _overlays(painter: Painter, session: Session, played: Playable, box: Rect) -> None:
+    if played.ended is not None:
+        draw_ending(painter, session, played, picture_box(box, session.world_model.aspect))
+    elif played is session.leader:
         message = session.message or _standing(session)
         if message:
             draw_message(painter, message, box)
 
 
 def _standing(session: Session) -> str:
-    """Why the worlds stand still, and what moves them; empty while they move."""
+    """Why the game stands still, and what moves it; empty while it moves."""
     if session.clock.paused:
-        return f"Paused: press {_CAPS[Command.PAUSE]} to go on"
-    return "Press ↑ to drive off" if session.waiting else ""
+        return f"Paused: press {CAPS[Command.PAUSE]} to go on"
+    if not session.waiting:
+        return ""
+    return f"Press {' '.join(caps_of(key)[0] for key in session.actions.keys)} to begin"

@@ -136,7 +136,9 @@ class Painter:
         bold: bool = False,
         align: Align = "left",
     ) -> float:
-        """A line of text, its capitals' tops at ``top`` and its left end, middle or right end at ``left``.
+        """A line of text.
+
+        The tops of its capitals are at ``top``; its left end, middle or right end is at ``left``.
 
         Returns:
             Its width in units.
@@ -155,14 +157,13 @@ class Painter:
         """A line's width in units."""
         return font(max(round(size * self.scale), 6), bold).size(text)[0] / self.scale
 
-    def picture(self, picture: pygame.Surface, rect: Rect) -> None:
-        """A picture, smoothly brought to the size of a rectangle."""
-        box = self.pixels(rect)
-        self.surface.blit(pygame.transform.smoothscale(picture, box.size), box)
+    def keycap_width(self, cap: str) -> float:
+        """Of a key with its name."""
+        return max(self.width_of(cap, SMALL, bold=True) + 14, 24.0)
 
     def keycap(self, cap: str, left: float, top: float, color: Color = TEXT) -> float:
         """A key with its name, 22 units high; returns its width."""
-        width = max(self.width_of(cap, SMALL, bold=True) + 14, 24)
+        width = self.keycap_width(cap)
         self.rounded((left, top, width, 22), PANEL, LINE, 5)
         self.text(cap, left + width / 2, top + 6.5, SMALL, color, bold=True, align="center")
         return width

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from dreamgym.config import VisionConfig, claim_folder
-from dreamgym.episodes import episode_paths, is_held_out, read_arrays
+from dreamgym._compat import require_pygame
+from dreamgym.config import VisionConfig
+from dreamgym.data.episodes import episode_paths, episodes_sha256, is_held_out, read_episode
 from dreamgym.errors import ConfigError
+from dreamgym.files import claim_folder, file_sha256
 from dreamgym.training import (
-    Checkpoint,
     TrainingLog,
     autocast,
+    begin_or_resume,
     choose_device,
     load_weights,
     one_cycle,
@@ -25,28 +27,36 @@ from dreamgym.training import (
     save_tensors,
 )
 from dreamgym.vision.vae import VAE, vae_loss
+from dreamgym.worlds.base import World
+from dreamgym.worlds.registry import find
 
 __all__ = ["run", "to_images", "train_vision"]
 
 
 def to_images(frames: NDArray[np.uint8] | Tensor, device: torch.device | None = None) -> Tensor:
-    """Frames, uint8 (B, 64, 64, 3), as V's input: float32 (B, 3, 64, 64) in [0, 1], in channels-last memory."""
+    """Frames, uint8 (B, 64, 64, 3), as V's input.
+
+    float32 (B, 3, 64, 64) in [0, 1], in channels-last memory.
+    """
     tensor = torch.as_tensor(frames, device=device)
     return tensor.permute(0, 3, 1, 2).to(torch.float32).div_(255.0)
 
 
-def load_frames(paths: list[Path], stride: int) -> NDArray[np.uint8]:
-    """Every ``stride``-th frame of the episodes, beginning at a different one in each, uint8 (N, 64, 64, 3)."""
+def load_frames(paths: list[Path], stride: int, world: World) -> NDArray[np.uint8]:
+    """Every ``stride``-th frame of the episodes, uint8 (N, 64, 64, 3).
+
+    Beginning at a different frame in each episode.
+    """
     if not paths:
         raise ConfigError("episodes: expected folders with recorded episodes, found none in them")
     picked = []
     for index, path in enumerate(tqdm(paths, desc="read frames", unit="episode", mininterval=2)):
-        picked.append(read_arrays(path, ("frames",))["frames"][index % stride :: stride])
+        picked.append(read_episode(path, world).frames[index % stride :: stride].copy())  # not the rest of them
     return np.concatenate(picked)
 
 
 def train_vision(config: VisionConfig) -> Path:
-    """Train V, going on from the last checkpoint in the output folder if there is one.
+    """Train V, or go on from the last checkpoint in the output folder.
 
     Step i uses a batch and noise drawn from a generator seeded by (seed, i), so that with one thread count on one CPU a
     run that was cut off ends as one that was not.
@@ -55,25 +65,34 @@ def train_vision(config: VisionConfig) -> Path:
         The file with the trained weights.
 
     Raises:
-        ConfigError: no episodes.
+        ConfigError: no episodes, or a folder of them that is none.
         DivergedError: the loss became NaN or infinite.
+        EpisodeFileError: an episode is damaged, or of another world.
         OutputFolderError: the output folder holds something else.
     """
-    claim_folder(config.out, config, may_differ=("device",))
+    inputs = {"episodes_sha256": episodes_sha256(config.episodes), "initial_sha256": file_sha256(config.initial)}
+    with claim_folder(config.out, config, may_differ=("device",), inputs=inputs):
+        return _train(config)
+
+
+def _train(config: VisionConfig) -> Path:
+    require_pygame()  # for the pictures, now rather than after the first thousand steps
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
-    model: VAE = VAE().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    world = find(config.world)
+    model: VAE = VAE(config.latents or world.sizes.latents).to(device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.initial is not None:
         load_weights(model, config.initial)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
-    checkpoint = Checkpoint(config.out / "checkpoint.safetensors", model, optimizer)
-    first = checkpoint.restore()
+    optimizer, checkpoint, first = begin_or_resume(config.out, model, config.learning_rate)
     weights = config.out / "vision.safetensors"
     if first >= config.steps and weights.exists():
         return weights
     paths = episode_paths(*config.episodes)
-    frames = load_frames([path for path in paths if not is_held_out(path)], config.frame_stride)
-    held_out = load_frames([path for path in paths if is_held_out(path)] or paths[:1], 16)[:2048]
+    frames = load_frames([path for path in paths if not is_held_out(path)], config.frame_stride, world)
+    if config.start_at_mean and not first and config.initial is None:
+        _start_at_mean(model, frames)
+    held_out = load_frames([path for path in paths if is_held_out(path)] or paths[:1], 16, world)[:2048]
     log = TrainingLog(config.out / "log.jsonl", first)
     for step in tqdm(range(first, config.steps), initial=first, total=config.steps, desc="train V", mininterval=2):
         loss, squared_error, kl = _train_step(model, optimizer, frames, config, step, device)
@@ -81,13 +100,23 @@ def train_vision(config: VisionConfig) -> Path:
         if done % 50 == 0:
             log.write(step=done, loss=loss.item(), squared_error=squared_error.item(), kl=kl.item())
         if done % config.checkpoint_every == 0 or done == config.steps:
-            error, kl_held_out = evaluate_vision(model, held_out, device)
-            log.write(step=done, held_out_squared_error=error, held_out_kl=kl_held_out)
-            checkpoint.save(done)
+            log.write(step=done, **evaluate_vision(model, held_out, device, world))
             sheet = reconstruction_sheet(model, held_out, device)
             save_png(config.out / f"reconstructions-{done:06d}.png", sheet, scale=2)
+            checkpoint.save(done)  # last: a resumed run begins after it, and what comes before it is there
     save_tensors(weights, model.state_dict())
     return weights
+
+
+@torch.no_grad()
+def _start_at_mean(model: VAE, frames: NDArray[np.uint8]) -> None:
+    """Have an untrained V draw the frames' mean colour.
+
+    Where frames are nearly all white or black, the first steps push every pixel there at once, until the sigmoid has no
+    gradient left: such a V draws the same blank picture for ever.
+    """
+    mean = torch.from_numpy(frames.mean(axis=(0, 1, 2), dtype=np.float64) / 255.0).clamp(0.02, 0.98)
+    model.decoder[-1].bias.copy_(torch.logit(mean))  # type: ignore[operator]
 
 
 def _train_step(
@@ -113,6 +142,7 @@ def _train_step(
         log_variance.float(),
         reconstruction_weight=config.reconstruction_weight,
         free_nats=config.free_nats,
+        error_power_weight=config.error_power_weight,
     )
     require_finite(loss, step + 1, "V")
     optimizer.zero_grad(set_to_none=True)
@@ -123,16 +153,30 @@ def _train_step(
 
 
 @torch.no_grad()
-def evaluate_vision(model: VAE, frames: NDArray[np.uint8], device: torch.device) -> tuple[float, float]:
-    """Squared error summed over pixels and KL divergence (nats), means over the frames, noise-free."""
-    errors, divergences = [], []
+def evaluate_vision(
+    model: VAE, frames: NDArray[np.uint8], device: torch.device, world: World | None = None
+) -> dict[str, float]:
+    """Squared error summed over pixels and KL divergence (nats), means over the frames, noise-free.
+
+    With them what the world measures on reconstructions.
+    """
+    errors, divergences, made = [], [], []
     for batch in np.array_split(frames, max(1, len(frames) // 128)):
         images = to_images(batch, device)
         mean, log_variance = model.encode(images)
-        _, error, kl = vae_loss(images, model.decode(mean), mean, log_variance)
+        reconstruction = model.decode(mean)
+        _, error, kl = vae_loss(images, reconstruction, mean, log_variance)
         errors.append(error.item())
         divergences.append(kl.item())
-    return float(np.mean(errors)), float(np.mean(divergences))
+        made.append(_to_frames(reconstruction))
+    checks = {} if world is None or world.check_pictures is None else world.check_pictures(frames, np.concatenate(made))
+    return {"held_out_squared_error": float(np.mean(errors)), "held_out_kl": float(np.mean(divergences)), **checks}
+
+
+def _to_frames(images: Tensor) -> NDArray[np.uint8]:
+    """Images as V draws them as frames, uint8 (B, 64, 64, 3)."""
+    frames: NDArray[np.uint8] = (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return frames
 
 
 @torch.no_grad()
@@ -140,7 +184,7 @@ def reconstruction_sheet(model: VAE, frames: NDArray[np.uint8], device: torch.de
     """Held-out frames above their reconstructions, uint8 (256, 640, 3)."""
     picked = frames[np.linspace(0, len(frames) - 1, 20).astype(int)]
     mean, _ = model.encode(to_images(picked, device))
-    made = (model.decode(mean) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    made = _to_frames(model.decode(mean))
     rows = [
         np.concatenate(list(part), axis=1)
         for half in (slice(0, 10), slice(10, 20))

@@ -1,0 +1,1 @@
+"""Recording real episodes with a world's players and controllers."""

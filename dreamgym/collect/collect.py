@@ -1,0 +1,222 @@
+"""Recording real episodes, in worker processes.
+
+Episode i of a collection is a pure function of the configuration and i (its seed, player, length and every random
+choice), so workers share nothing and a collection that was cut off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dreamgym import parallel
+from dreamgym.config import CollectConfig
+from dreamgym.data.episodes import Episode, pack_episode, read_episode
+from dreamgym.data.seeds import COLLECTION_SEEDS, refuse_test_seeds
+from dreamgym.errors import ConfigError, EpisodeFileError, OutputFolderError
+from dreamgym.files import claim_folder, file_sha256, write_bytes
+from dreamgym.world_model import locate
+from dreamgym.worlds.base import Player, World
+from dreamgym.worlds.real_envs import RealEnvs
+from dreamgym.worlds.registry import find
+
+__all__ = ["PlannedEpisode", "PlayerFactory", "collect", "plan", "record_episode"]
+
+PlayerFactory = Callable[[], Player]
+
+_EPISODES_A_SEED = 1_000_000
+_EPISODES_OF_A_WORKER = 400  # simulators leak: Box2D a third of a megabyte at every reset
+
+
+@dataclass(frozen=True)
+class PlannedEpisode:
+    """One entry of a collection's plan."""
+
+    index: int
+    seed: int
+    player: str
+    length: int
+
+    @property
+    def file_name(self) -> str:
+        """The shard's name."""
+        return f"episode-{self.index:06d}.npz"
+
+
+def plan(config: CollectConfig) -> Iterator[PlannedEpisode]:
+    """The episodes of a collection, in order.
+
+    Until their lengths add up to the frames asked for.
+    """
+    names = sorted(name for name, share in config.mix.items() if share > 0)
+    shares = np.array([config.mix[name] for name in names])
+    first_seed = COLLECTION_SEEDS.start + config.seed * _EPISODES_A_SEED
+    planned = 0
+    for index in itertools.count():
+        if planned >= config.frames:
+            return
+        rng = np.random.default_rng([config.seed, index])
+        length = min(int(rng.choice(config.lengths)), max(config.frames - planned, 50))
+        yield PlannedEpisode(index, first_seed + index, str(rng.choice(names, p=shares / shares.sum())), length)
+        planned += length
+
+
+def record_episode(
+    player: Player,
+    seed: int,
+    length: int,
+    *,
+    player_name: str = "",
+    patience: int | None = None,
+    world: World | str | None = None,
+    envs: RealEnvs | None = None,
+) -> Episode:
+    """Play one real episode and record it.
+
+    Args:
+        player: chooses the actions.
+        seed: of the environment, and of the player's choices.
+        length: time limit, steps.
+        player_name: recorded with the episode.
+        patience: truncate after so many steps without a gain; None for never.
+        world: the description of the environment, or its name; None for the default one.
+        envs: gives the environment, in place of ``world``; of a process that records many episodes.
+    """
+    envs = RealEnvs(find(world), keep=False) if envs is None else envs
+    world = envs.world
+    rule, labels = world.rewards, world.labels
+    with envs.episode(length) as env:
+        observation, _ = env.reset(seed=seed)
+        player.reset(env.unwrapped, np.random.default_rng([seed, 1]))
+        recorder = None if labels.record is None else labels.record(env)
+        frames, actions, rewards = [world.preprocess(observation)], [], []
+        terminated = truncated = False
+        idle = 0
+        info: dict[str, object] = {}
+        while not (terminated or truncated):
+            executed = world.actions.executed(player.act(frames[-1]))
+            observation, reward, terminated, truncated, info = env.step(world.actions.as_given(executed))
+            frames.append(world.preprocess(observation))
+            actions.append(executed)
+            rewards.append(reward)
+            if recorder is not None:
+                recorder.step()
+            idle = 0 if float(reward) > max(rule.constant, 0.0) else idle + 1
+            truncated = truncated or idle == patience
+        return Episode(
+            frames=np.stack(frames),
+            actions=np.stack(actions).astype(np.float32),
+            rewards=np.array(rewards, np.float32),
+            terminated=terminated,
+            truncated=truncated,
+            complete=rule.completed(info),
+            total_units=rule.unit if labels.total_units is None else labels.total_units(env),
+            seed=seed,
+            player=player_name,
+            versions=world.recorded_versions(),
+            labels={} if recorder is None else recorder.labels(),
+            world=world.name,
+        )
+
+
+def collect(config: CollectConfig, factories: Mapping[str, PlayerFactory] | None = None) -> Path:
+    """Record the episodes of a plan that are not there yet.
+
+    Args:
+        config: what to record.
+        factories: further players by name; each must be picklable, since workers are processes of their own.
+
+    Returns:
+        The folder of the episodes.
+
+    Raises:
+        ConfigError: a player in the mix is unknown.
+        WorkerError: a worker process died.
+    """
+    world = find(config.world)
+    known = {**world.players, **(factories or {})}
+    unknown = sorted({name for name, share in config.mix.items() if share > 0} - set(known))
+    if unknown:
+        raise ConfigError(f"mix: unknown players {unknown}; there are {sorted(known)}")
+    with claim_folder(config.out, config, may_differ=("workers", "engine"), inputs=_inputs(config)):
+        return _collect(config, factories or {})
+
+
+def _inputs(config: CollectConfig) -> dict[str, str | None]:
+    """SHA-256 of what the players read."""
+    if config.controller is None:
+        return {}
+    card = locate(config.world_model, config.world) / "card.json"
+    return {"controller_sha256": file_sha256(config.controller), "world_model_sha256": file_sha256(card)}
+
+
+def _collect(config: CollectConfig, factories: Mapping[str, PlayerFactory]) -> Path:
+    todo = list(plan(config))
+    refuse_test_seeds((planned.seed for planned in todo), "collection")
+    missing = [planned for planned in todo if not _is_recorded(config.out / planned.file_name, planned)]
+    total = sum(planned.length for planned in todo)
+    done = total - sum(planned.length for planned in missing)
+    recorder = _Recorder(find(config.world), dict(factories), config.patience)
+    with tqdm(total=total, initial=done, unit="frame", unit_scale=True, desc="collect", mininterval=2) as bar:
+        while missing:
+            with parallel.start(_recording, recorder, workers=config.workers, engine=config.engine) as workers:
+                at_once = _EPISODES_OF_A_WORKER * workers.count
+                # Written here, since workers may be on machines that do not share the folder.
+                for place, (length, shard) in workers.results(missing[:at_once]):
+                    write_bytes(config.out / missing[place].file_name, shard)
+                    bar.update(length)
+            missing = missing[at_once:]
+    return config.out
+
+
+def _is_recorded(path: Path, planned: PlannedEpisode) -> bool:
+    """Whether the planned episode is there, whole; a warning names a shard that is damaged."""
+    if not path.exists():
+        return False
+    try:
+        episode = read_episode(path)
+    except EpisodeFileError as error:
+        warnings.warn(f"recorded again, to the same episode: {error}", stacklevel=4)
+        return False
+    if (episode.seed, episode.player) != (planned.seed, planned.player):
+        raise OutputFolderError(
+            f"{path}: expected the episode of player {planned.player} with seed {planned.seed}, got another recording, "
+            f"of {episode.player} with seed {episode.seed}; move it elsewhere, or choose another output folder"
+        )
+    return True
+
+
+class _Recorder(NamedTuple):
+    """What all episodes of a collection share."""
+
+    world: World
+    factories: Mapping[str, PlayerFactory]
+    """Of players that the world does not have."""
+    patience: int | None
+
+
+def _recording(recorder: _Recorder) -> Callable[[PlannedEpisode], tuple[int, bytes]]:
+    """From a planned episode to its length and the bytes of its shard."""
+    factories = {**recorder.world.players, **recorder.factories}
+    envs = RealEnvs(recorder.world)
+
+    def record(planned: PlannedEpisode) -> tuple[int, bytes]:
+        player = factories[planned.player]()
+        episode = record_episode(
+            player,
+            planned.seed,
+            planned.length,
+            player_name=planned.player,
+            patience=recorder.patience,
+            envs=envs,
+        )
+        return len(episode), pack_episode(episode)
+
+    return record

@@ -1,0 +1,267 @@
+"""``dreamgym import``: episodes of recordings that were made elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dreamgym.config import ImportConfig
+from dreamgym.data.episodes import Episode, episode_paths, read_arrays, write_episode
+from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, InstallationError, RewardError
+from dreamgym.files import claim_folder, file_sha256
+from dreamgym.worlds.base import FRAME_SHAPE, ActionSet, RewardRule, World
+from dreamgym.worlds.registry import find
+from dreamgym.worlds.resize import Resize
+
+__all__ = ["import_recordings", "run"]
+
+_ROUNDING = 1e-3
+"""What actions may be beyond their range: the reference code stores them in half precision."""
+
+
+class _Steps(NamedTuple):
+    """A recording of T steps, each action between the frames before and after it."""
+
+    source: str
+    lasted: int
+    """Steps of the episode, of which the first may not be among the T."""
+    frames: NDArray[Any]
+    """(T + 1, H, W) or (T + 1, H, W, C); (T, ...) where the frame after the last action was not recorded."""
+    actions: NDArray[Any]
+    """(T,) or (T, A), as recorded."""
+    rewards: NDArray[Any] | None
+    """(T,)."""
+    done: bool | None
+    """Whether the episode was over after its last step; None where that was not recorded."""
+    time_limit: bool = True
+    """Whether ``done`` may come from a time limit."""
+
+
+def import_recordings(config: ImportConfig) -> Path:
+    """Write the episodes that are not there yet.
+
+    A folder of other episodes is left alone.
+
+    Returns:
+        The folder of the episodes.
+
+    Raises:
+        ActionError: actions that the world does not have.
+        ConfigError: no recordings, or something is not recorded and no setting says what it was.
+        EpisodeFileError: a recording that is damaged or of another layout.
+        InstallationError: the format "minari" without Minari.
+        OutputFolderError: the output folder holds something else.
+        RewardError: rewards that are not finite.
+    """
+    world = find(config.world)
+    if not config.recordings.is_dir():
+        raise ConfigError(f"recordings: expected a folder, there is none at {config.recordings}; correct its name")
+    with claim_folder(config.out, config, inputs={"recordings_sha256": _sha256(config.recordings)}):
+        found = 0
+        for steps in tqdm(_read(config), desc="import", unit="episode", mininterval=2):
+            path = config.out / f"episode-{found:06d}.npz"
+            if not path.exists():
+                write_episode(path, _episode(steps, config, world, found))
+            found += 1
+    if not found:
+        raise ConfigError(f"recordings: expected recordings below {config.recordings}, found none")
+    return config.out
+
+
+def _sha256(folder: Path) -> str:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = (f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n" for path in paths)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _read(config: ImportConfig) -> Iterator[_Steps]:
+    if config.format == "minari":
+        yield from _minari(config.recordings)
+        return
+    read = _obs if config.format == "obs" else _observations
+    for path in sorted(config.recordings.rglob("*.npz")):
+        yield read(path)
+
+
+def _obs(path: Path) -> _Steps:
+    """A frame beside the action that was taken in it."""
+    arrays = read_arrays(path)
+    frames, actions = _named(path, arrays, "obs", "action")
+    done = arrays.get("done")
+    over = None if done is None or not len(done) else bool(done[-1])
+    return _Steps(str(path), len(actions), frames, actions, arrays.get("reward"), over)
+
+
+def _observations(path: Path) -> _Steps:
+    """A frame beside the action that led to it, so that the first action and reward are of a frame that is missing."""
+    arrays = read_arrays(path)
+    frames, actions, rewards, terminals = _named(path, arrays, "observations", "actions", "rewards", "terminals")
+    count = len(frames)  # actions may have been drawn for longer than the episode lasted
+    over = bool(terminals[-1]) if len(terminals) else False
+    return _Steps(str(path), count, frames, actions[1:count], rewards[1:count], over)
+
+
+def _minari(folder: Path) -> Iterator[_Steps]:
+    data = folder / "data"
+    try:
+        import minari
+
+        recorded = minari.MinariDataset(data if data.is_dir() else folder)
+    except ImportError as error:
+        raise InstallationError(f"Minari data sets need Minari ({error}); run: pip install 'minari[hdf5]'") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise EpisodeFileError(f"{folder}: expected a Minari data set, with its folder data; got {error}") from error
+    for episode in recorded.iterate_episodes():
+        over = bool(episode.terminations[-1]) if len(episode.terminations) else False
+        yield _Steps(
+            f"{folder}, episode {episode.id}",
+            len(episode.actions),
+            episode.observations,
+            episode.actions,
+            episode.rewards,
+            over,
+            time_limit=False,
+        )
+
+
+def _named(path: Path, arrays: Mapping[str, NDArray[Any]], *names: str) -> list[NDArray[Any]]:
+    if not set(names) <= set(arrays):
+        raise EpisodeFileError(
+            f"{path}: expected the arrays {', '.join(names)}, got {', '.join(arrays)}; choose the --format that fits"
+        )
+    return [arrays[name] for name in names]
+
+
+def _episode(steps: _Steps, config: ImportConfig, world: World, index: int) -> Episode:
+    terminated = _terminated(steps, config, world.max_episode_steps)
+    steps = _whole(steps, terminated)
+    rewards = _rewards(steps, config, world.rewards)
+    units, complete = _units(world.rewards, rewards)
+    return Episode(
+        frames=_pictures(steps, world, config.invert),
+        actions=_actions(steps, config, world.actions),
+        rewards=rewards,
+        terminated=terminated,
+        truncated=not terminated,
+        complete=complete,
+        total_units=units,
+        seed=index,
+        player="imported",
+        versions={"preprocess": world.preprocess.version, "imported": config.format},
+        world=world.name,
+    )
+
+
+def _whole(steps: _Steps, terminated: bool) -> _Steps:
+    """The recording with a frame after its last action: the one before it stands for that of a termination, whose step
+    says that the episode ends; any other last step is left out.
+    """
+    count, frames = len(steps.actions), steps.frames
+    fits = count > 0 and len(frames) - count in (0, 1) and (steps.rewards is None or len(steps.rewards) == count)
+    if not fits or (count, len(frames), terminated) == (1, 1, False):
+        paid = "none" if steps.rewards is None else len(steps.rewards)
+        raise EpisodeFileError(
+            f"{steps.source}: expected T actions and rewards, at least 1, with T + 1 frames, or T of at least 2; got "
+            f"{count} actions, {len(frames)} frames and {paid} rewards"
+        )
+    if len(frames) > count:
+        return steps
+    if terminated:
+        return steps._replace(frames=np.concatenate([frames, frames[-1:]]))
+    return steps._replace(actions=steps.actions[:-1], rewards=None if steps.rewards is None else steps.rewards[:-1])
+
+
+def _pictures(steps: _Steps, world: World, invert: bool) -> NDArray[np.uint8]:
+    """Frames for V: raw ones by the world's preprocessing, 64 x 64 ones as they are, others resized as a whole."""
+    frames = steps.frames
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim not in (3, 4):
+        came = f"{frames.dtype} of shape {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        raise EpisodeFileError(
+            f"{steps.source}: expected frames as uint8 of shape (T + 1, H, W) or (T + 1, H, W, C), got {came}"
+        )
+    shape = frames.shape[1:]
+    if shape[2:] not in ((), (1,), (3,)):
+        raise EpisodeFileError(
+            f"{steps.source}: expected frames of one or three channels, which come last, got the shape {shape}"
+        )
+    if invert:
+        frames = 255 - frames
+    if shape == world.preprocess.raw_shape:
+        return np.concatenate([world.preprocess(frame[None]) for frame in frames])
+    if shape == FRAME_SHAPE:
+        return frames
+    resize = Resize(shape, (0, shape[0], 0, shape[1]))
+    return np.concatenate([resize(frame[None]) for frame in frames])
+
+
+def _actions(steps: _Steps, config: ImportConfig, actions: ActionSet) -> NDArray[np.float32]:
+    """What the world executed, (T, A): of numbers, or of indices of discrete actions."""
+    given = np.asarray(steps.actions)
+    integers = np.issubdtype(given.dtype, np.integer)
+    if integers and actions.discrete and given.size == len(given):
+        index = given.reshape(-1)
+        if index.min() < 0 or index.max() >= len(actions.discrete):
+            raise ActionError(
+                f"{steps.source}: expected discrete actions 0 to {len(actions.discrete) - 1}, got {index.min()} to "
+                f"{index.max()}"
+            )
+        return actions.executed(np.array(actions.discrete, np.float32)[index])
+    vectors = given.reshape(len(given), -1).astype(np.float32)
+    low, high = np.array(actions.low, np.float32), np.array(actions.high, np.float32)
+    if config.action_low is not None and config.action_high is not None:
+        vectors = low + (vectors - config.action_low) / (config.action_high - config.action_low) * (high - low)
+    fits = vectors.shape[1] == actions.size and np.isfinite(vectors).all()
+    if not fits or (vectors < low - _ROUNDING).any() or (vectors > high + _ROUNDING).any():
+        raise ActionError(
+            f"{steps.source}: expected actions of {actions.size} numbers within {actions.low} and {actions.high}; "
+            f"got {given.dtype} of shape {given.shape}, from {given.min()} to {given.max()}. Where the recording has "
+            "another range, name it by --action-low and --action-high"
+        )
+    return actions.executed(np.clip(vectors, low, high).astype(np.float32))
+
+
+def _rewards(steps: _Steps, config: ImportConfig, rule: RewardRule) -> NDArray[np.float32]:
+    if steps.rewards is not None:
+        rewards = np.asarray(steps.rewards, np.float32).reshape(-1)
+        if not np.isfinite(rewards).all():
+            raise RewardError(f"{steps.source}: expected finite rewards, got NaN or infinity; correct the recording")
+        return rewards
+    missing = rule.constant if rule.head == "none" else config.missing_reward
+    if missing is None:
+        raise ConfigError(
+            f"{steps.source} has no rewards; say --missing-reward 0 and train M with --reward-weight 0, or record them"
+        )
+    return np.full(len(steps.actions), missing, np.float32)
+
+
+def _units(rule: RewardRule, rewards: NDArray[np.float32]) -> tuple[float, bool]:
+    """Units in a progress of 1, by the smallest gain where they are counted, and whether the cap was reached."""
+    gains = rewards.astype(np.float64) - rule.constant
+    paid = gains[gains > abs(rule.scale) * 1e-6]
+    units = rule.scale / float(paid.min()) if rule.head == "count" and len(paid) else rule.unit
+    complete = rule.cap is not None and float(gains.sum()) >= rule.scale * rule.cap * (1 - 1e-6)
+    return units, complete
+
+
+def _terminated(steps: _Steps, config: ImportConfig, limit: int) -> bool:
+    short = steps.lasted < limit
+    if config.terminations != "recorded":
+        return config.terminations == "short" and short
+    if steps.done is None:
+        raise ConfigError(
+            f"{steps.source} does not say how it ended; say --terminations short where only the time limit cuts "
+            "episodes off otherwise, or --terminations never"
+        )
+    return steps.done and (short or not steps.time_limit)
+
+
+def run(config: ImportConfig) -> None:
+    """The command ``dreamgym import``."""
+    folder = import_recordings(config)
+    print(f"{len(episode_paths(folder))} episodes in {folder}")

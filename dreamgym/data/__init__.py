@@ -1,0 +1,1 @@
+"""Episodes on disk, encoded episodes, and which seeds are for what."""

@@ -1,0 +1,1 @@
+"""Evolving a controller in the dream."""

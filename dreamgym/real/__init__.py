@@ -1,1 +1,0 @@
-"""The real worlds: building them, preprocessing their frames, drawing them fast, driving them, recording drives."""

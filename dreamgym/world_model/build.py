@@ -1,0 +1,336 @@
+"""Putting a world model together: trained V and M, start states burnt in on real episodes, and a card."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dreamgym.config import AssembleConfig
+from dreamgym.config.checks import require
+from dreamgym.controller.linear import LinearController
+from dreamgym.data.episodes import episodes_sha256, is_held_out
+from dreamgym.data.latents import LatentEpisode, read_latents
+from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.files import file_sha256, to_json
+from dreamgym.memory.fit_termination import fit_terminations
+from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, State
+from dreamgym.memory.trainee import make_memory
+from dreamgym.training import load_weights
+from dreamgym.vision.vae import load_vision
+from dreamgym.world_model import StartBank, WorldModel
+from dreamgym.worlds.base import HardMoments, ModelSizes, RewardRule, World, to_card
+from dreamgym.worlds.registry import find
+
+__all__ = ["assemble", "run", "start_bank"]
+
+BURN_IN = 200
+"""Real frames, at most, that a context's hidden state is made from; fewer where the episode began later."""
+LEAST_BURN_IN = 30
+"""Fewest: a context's hidden state holds speed and slip."""
+RECENT_FOLDERS = 3
+"""Hard contexts come from so many of the last folders: earlier controllers had other troubles."""
+_ASSEMBLED = "assembled"
+"""The card's entry of what the command made a bundle of."""
+NEVER = -30.0
+"""Logit of a termination that does not come."""
+
+
+@torch.no_grad()
+def _strengthen(memory: MDNRNN, factor_gain: float) -> None:
+    if memory.factor_head is not None:
+        memory.factor_head.weight.mul_(factor_gain)
+        memory.factor_head.bias.mul_(factor_gain)
+
+
+@torch.no_grad()
+def _never_end(memory: MDNRNN) -> None:
+    """For a world that ended no recorded episode.
+
+    What M still says of terminations is an error, and where rewards are negative an optimizer would seek it.
+    """
+    memory.termination_head.weight.zero_()
+    memory.termination_head.bias.fill_(NEVER)
+
+
+def _shown(episodes: list[LatentEpisode]) -> list[LatentEpisode]:
+    """The episodes that are not held out."""
+    return [episode for episode in episodes if not is_held_out(episode.path)]
+
+
+@torch.no_grad()
+def _round(memory: MDNRNN) -> None:
+    """Round all weights to what bfloat16 holds."""
+    for parameter in memory.parameters():
+        parameter.copy_(parameter.bfloat16())
+
+
+@torch.no_grad()
+def start_bank(
+    memory: MDNRNN,
+    episodes: list[LatentEpisode],
+    *,
+    at_start: int,
+    anywhere: int,
+    hard: int,
+    latent_noise: float,
+    seed: int,
+    own_episodes: list[LatentEpisode] | None = None,
+    kinds: Sequence[HardMoments] = (),
+    cap: float | None = 1.0,
+) -> StartBank:
+    """Real start states: first frames of episodes, contexts from within them, and hard contexts.
+
+    A dream that begins in a hard context has the real bend ahead at the real speed, where one that begins at the start
+    meets bends of M's own invention alone: fewer, and at speeds that suit them. Contexts after a mishap, on the grass
+    or facing the wrong way, are for those that seldom fail in the dream and would never learn to come back.
+
+    Args:
+        memory: M, whose hidden states these are.
+        episodes: to draw from, each frame equally likely.
+        at_start: how many true starts, of episodes as they were.
+        anywhere: how many contexts, each burnt in over the last ``BURN_IN`` real frames.
+        hard: how many hard contexts, where there are any.
+        latent_noise: share of the posterior's noise in the latents.
+        seed: decides the choice and the noise.
+        own_episodes: the controllers' own episodes, where hard contexts are looked for; ``episodes`` when None.
+        kinds: of difficulty.
+        cap: the progress of a complete episode; None in a world without one, whose dreams all begin at 0.
+    """
+    rng = np.random.default_rng([seed, 11])
+    long_enough = [episode for episode in episodes if len(episode) > LEAST_BURN_IN]
+    if not long_enough:
+        raise ConfigError(f"latents: expected episodes of more than {LEAST_BURN_IN} frames, found none")
+
+    def latents(episode: LatentEpisode, first: int, last: int) -> Tensor:
+        z = torch.from_numpy(episode.sample(rng, latent_noise, first, last))
+        return z.clamp_(-LATENT_LIMIT, LATENT_LIMIT)
+
+    # The line lies where it lies: in the mirror, the playfield ends on the other side of it.
+    driven = [episode for episode in episodes if not episode.mirrored]
+    for name, number in (("at_start", at_start), ("anywhere", anywhere)):
+        require(number > 0, name, "a positive number", number)
+    if not driven:
+        raise ConfigError("latents: expected episodes as they were for true starts, found mirrored ones alone")
+    firsts = [latents(driven[index], 0, 1)[0] for index in rng.integers(len(driven), size=at_start)]
+    shares = np.array([len(episode) - LEAST_BURN_IN for episode in long_enough], float)
+    chosen = rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum())
+    moments = [(long_enough[index], int(rng.integers(LEAST_BURN_IN, len(long_enough[index])))) for index in chosen]
+    moments += hard_contexts(own_episodes or long_enough, hard, kinds, rng)
+    contexts, actions, progress = [], [], []
+    for episode, now in moments:
+        first = max(now - BURN_IN, 0)
+        contexts.append(latents(episode, first, now + 1))
+        actions.append(torch.from_numpy(episode.actions[first:now]))
+        made = float(episode.progress[:now].sum()) / episode.total_units
+        progress.append(0.0 if cap is None else min(made, cap))  # without a cap, rewards are what adds up
+    state = _final_states(memory, [context[:-1] for context in contexts], actions)
+    zeros = torch.zeros(at_start, memory.hidden_size)
+    index = torch.arange(at_start + len(moments))
+    return StartBank(
+        z=torch.cat([torch.stack(firsts), torch.stack([context[-1] for context in contexts])]),
+        h=torch.cat([zeros, state.h]),
+        c=torch.cat([zeros, state.c]),
+        progress=torch.tensor([0.0] * at_start + progress),
+        at_start=index < at_start,
+        hard=index >= at_start + anywhere,
+    )
+
+
+def _final_states(memory: MDNRNN, latents: list[Tensor], actions: list[Tensor]) -> State:
+    """M's state after each sequence, of any lengths, from zeros."""
+    lengths = torch.tensor([len(sequence) for sequence in actions])
+    longest = int(lengths.max())
+
+    def padded(sequences: list[Tensor]) -> Tensor:
+        return torch.stack([F.pad(one, (0, 0, longest - len(one), 0)) for one in sequences], dim=1)  # at the front
+
+    state = memory.initial_state(len(actions))
+    for step, (z, action) in enumerate(zip(padded(latents), padded(actions), strict=True)):
+        begun = (step >= longest - lengths)[:, None]
+        following = memory.step(z, action, state)
+        state = State(*(torch.where(begun, new, old) for new, old in zip(following, state, strict=True)))
+    return state
+
+
+def hard_contexts(
+    episodes: list[LatentEpisode], count: int, kinds: Sequence[HardMoments], rng: np.random.Generator
+) -> list[tuple[LatentEpisode, int]]:
+    """Frames of each kind of difficulty, by its share.
+
+    From as many episodes as possible; none where there are none.
+    """
+    contexts = []
+    shares = np.cumsum([0.0, *(kind.share for kind in kinds)])
+    for kind, first, last in zip(kinds, shares, shares[1:], strict=False):
+        found = []
+        for episode in episodes:
+            moments = [moment for moment in kind.find(episode) if moment >= LEAST_BURN_IN]
+            found += [(episode, moments)] if moments else []
+        for _ in range(round(last * count) - round(first * count) if found else 0):
+            episode, moments = found[rng.integers(len(found))]
+            contexts.append((episode, moments[rng.integers(len(moments))]))
+    return contexts
+
+
+def assemble(
+    out: Path,
+    *,
+    vision: Path,
+    memory: Path,
+    latents: tuple[Path, ...],
+    world: World | str | None = None,
+    sizes: ModelSizes | None = None,
+    controller: Path | None = None,
+    temperature: float = 1.0,
+    latent_noise: float = 1.0,
+    factor_gain: float = 3.0,
+    dreamed_terminations: bool = False,
+    at_start: int = 256,
+    anywhere: int = 512,
+    hard: int = 768,
+    seed: int = 0,
+    card: dict[str, Any] | None = None,
+) -> WorldModel:
+    """Make a bundle of trained parts.
+
+    M's weights are rounded to what bfloat16 holds. Both precisions then dream of the same network; a network that is
+    only rounded where it runs in bfloat16 is another one: its laps took 0.7 % longer.
+
+    Args:
+        out: its folder.
+        vision: V's weights.
+        memory: M's weights.
+        latents: folders of encoded episodes, for the start states; the first holds no episodes for hard
+            contexts.
+        world: the world that they were trained for: a description or its name.
+        sizes: of V and M; the world's when None.
+        controller: a controller's file.
+        temperature: the card's.
+        latent_noise: share of the posterior's noise that M was trained with.
+        factor_gain: how much stronger the common factors are than M's residuals say. What comes into view in reality
+            stays in view, and is believed over several frames; what a dream draws is seen once, and M, trained with
+            noise on what it reads, believes a part of it. Chosen by how often the dream's roads bend.
+        dreamed_terminations: whether M's termination head is fitted to this dream as well, see
+            :func:`dreamgym.memory.fit_termination.fit_terminations`; the latents must hold episodes that fail while the
+            same action is held.
+        at_start: true starts in the bank, none of them mirrored.
+        anywhere: contexts in the bank.
+        hard: hard contexts in the bank, from the last three folders; see :func:`start_bank`.
+        seed: of the bank.
+        card: further entries: config, data, losses, scores.
+
+    Returns:
+        The bundle, as loaded again from ``out``.
+    """
+    world = find(world)
+    sizes = sizes or world.sizes
+    vae, rnn = load_vision(vision, sizes.latents), make_memory(world, sizes)
+    load_weights(rnn, memory)
+    episodes = read_latents(*latents, world=world)
+    if not episodes:
+        raise ConfigError("latents: expected folders with encoded episodes, found none in them")
+    _strengthen(rnn, factor_gain)
+    if dreamed_terminations:
+        fit_terminations(rnn, _shown(episodes), latent_noise=latent_noise, temperature=temperature, seed=seed)
+    if not any(episode.failed for episode in episodes):
+        _never_end(rnn)
+    _round(rnn)
+    bank = start_bank(
+        rnn,
+        episodes,
+        at_start=at_start,
+        anywhere=anywhere,
+        latent_noise=latent_noise,
+        hard=hard,
+        own_episodes=read_latents(*latents[1:][-RECENT_FOLDERS:], world=world),
+        kinds=world.hard_moments,
+        cap=world.rewards.cap,
+        seed=seed,
+    )
+    driven = [episode for episode in episodes if not episode.mirrored]
+    entries: dict[str, Any] = {
+        "temperature": temperature,
+        "latent_noise": latent_noise,
+        "factor_gain": factor_gain,
+        "dreamed_terminations": dreamed_terminations,
+        "world": world.name,
+        "actions": to_card(world.actions),
+        "rewards": to_card(_measured(world.rewards, episodes)),
+        "aspect": world.aspect,
+        "fps": world.fps,
+        "max_episode_steps": world.max_episode_steps,
+        "preprocess_version": world.preprocess.version,
+        "versions": {**world.recorded_versions(), "torch": torch.__version__, "platform": platform.machine()},
+        "data": {"episodes": len(driven), "frames": sum(len(episode) for episode in driven)},
+        **(card or {}),
+    }
+    driver = None if controller is None else LinearController.load(controller)
+    WorldModel(vae, rnn, bank, driver, entries).save(out)
+    return WorldModel.load(out)
+
+
+def _measured(rule: RewardRule, episodes: Sequence[LatentEpisode]) -> RewardRule:
+    """The rule with the mean number of units that the episodes have in a progress of 1."""
+    return replace(rule, unit=float(np.mean([episode.total_units for episode in episodes])))
+
+
+def run(config: AssembleConfig) -> None:
+    """The command ``dreamgym assemble``.
+
+    Raises:
+        OutputFolderError: the folder holds a world model that was made otherwise, or something else.
+    """
+    world, made_of = find(config.world), _made_of(config)
+    if _is_there(config.out, made_of):
+        print(f"world model: {config.out} (it was there: nothing was done)")
+        return
+    assemble(
+        config.out,
+        vision=config.vision,
+        memory=config.memory,
+        latents=config.latents,
+        world=world,
+        sizes=config.sizes(world),
+        controller=config.controller,
+        temperature=config.temperature,
+        latent_noise=config.latent_noise,
+        factor_gain=config.factor_gain,
+        dreamed_terminations=config.dreamed_terminations,
+        seed=config.seed,
+        card={_ASSEMBLED: made_of},
+    )
+    print(f"world model: {config.out}")
+
+
+def _made_of(config: AssembleConfig) -> dict[str, Any]:
+    """Settings, and hashes of the files that are read; where those lie does not matter."""
+    paths = ("out", "vision", "memory", "latents", "controller")
+    return {
+        **{name: value for name, value in to_json(config).items() if name not in paths},
+        **{f"{name}_sha256": file_sha256(getattr(config, name)) for name in ("vision", "memory", "controller")},
+        "latents_sha256": episodes_sha256(config.latents),
+    }
+
+
+def _is_there(out: Path, made_of: dict[str, Any]) -> bool:
+    """Whether the folder holds this very world model; another one is never replaced."""
+    if not out.is_dir() or not any(out.iterdir()):
+        return False
+    found = WorldModel.load(out).card.get(_ASSEMBLED)
+    if found == made_of:
+        return True
+    found = found if isinstance(found, dict) else {}
+    changed = [
+        f"{name}: {found.get(name)!r} there, {value!r} now"
+        for name, value in made_of.items()
+        if found.get(name) != value
+    ]
+    raise OutputFolderError(f"{out} holds another world model ({'; '.join(changed)}); choose another folder")

@@ -1,0 +1,1 @@
+"""Descriptions of real worlds, one folder each."""

@@ -1,0 +1,1 @@
+"""CarRacing's own pictures, byte for byte, in a fraction of the time."""

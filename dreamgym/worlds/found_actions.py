@@ -1,0 +1,85 @@
+"""The actions of a Gymnasium environment as a world has them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import gymnasium as gym
+import numpy as np
+
+from dreamgym.errors import ActionError
+from dreamgym.worlds.actions import ActionSet, Key, Squash
+
+__all__ = ["found_actions", "own_action"]
+
+_MEANT: Final = {"LEFT": ("left", "a"), "RIGHT": ("right", "d"), "UP": ("up", "w"), "DOWN": ("down", "s")}
+_LETTERS: Final = "fqzxjkltyuo"
+"""Keys for actions without a direction; the commands of ``dreamgym play`` have the others."""
+
+
+def found_actions(env: gym.Env[Any, Any]) -> ActionSet:
+    """What a controller can do in an environment.
+
+    Raises:
+        ActionError: actions other than Discrete, MultiBinary, or a finite Box of one dimension.
+    """
+    space = env.action_space
+    if isinstance(space, gym.spaces.Discrete) and space.n > 1:
+        return _discrete(int(space.n), getattr(env.unwrapped, "get_action_meanings", list)())
+    if isinstance(space, gym.spaces.MultiBinary) and isinstance(space.n, int | np.integer):
+        size = int(space.n)
+        keys = tuple(Key(f"action {number}", (_LETTERS[number],), number, 1.0) for number in range(size)[:11])
+        ends, squash = ((0.0,) * size, (1.0,) * size), _alike("unit", size)
+        return ActionSet(*ends, _numbered(size), squash, rule="thresholds", threshold=0.5, keys=keys)
+    if (
+        isinstance(space, gym.spaces.Box)
+        and len(space.shape) == 1
+        and np.issubdtype(space.dtype, np.floating)
+        and np.isfinite([space.low, space.high]).all()
+    ):
+        return _box(space.shape[0])
+    raise ActionError(
+        f"expected Discrete actions, two or more, MultiBinary(n), or a finite Box of shape (n,); got {space}."
+        " Give a function that makes the environment in a wrapper with such actions"
+    )
+
+
+def _discrete(count: int, meanings: list[str]) -> ActionSet:
+    """One number an action, of which the largest is chosen."""
+    names = tuple(meanings) if len(meanings) == count else _numbered(count)
+    free, keys = iter(_LETTERS), []
+    for number, name in enumerate(names[1:], 1):
+        letter = _MEANT.get(name) or tuple(next(free, ""))
+        keys += [Key(name.lower(), letter, number, 1.0)] if letter else []
+    vectors = tuple(tuple(float(place == number) for place in range(count)) for number in range(count))
+    ends = (-1.0,) * count, (1.0,) * count
+    return ActionSet(*ends, names, _alike("tanh", count), vectors, names, rule="argmax", box=False, keys=tuple(keys))
+
+
+def _box(size: int) -> ActionSet:
+    """A Box's numbers, from -1 to 1."""
+    arrows = (("left", "a"), ("right", "d")), (("down", "s"), ("up", "w"))
+    keys = [
+        Key(f"action {number} {sign:+d}", names, number, float(sign))
+        for number, pair in enumerate(arrows[:size])
+        for sign, names in zip((-1, 1), pair, strict=True)
+    ]
+    return ActionSet((-1.0,) * size, (1.0,) * size, _numbered(size), _alike("tanh", size), keys=tuple(keys))
+
+
+def _numbered(size: int) -> tuple[str, ...]:
+    return tuple(f"action {number}" for number in range(size))
+
+
+def _alike(kind: Squash, size: int) -> tuple[Squash, ...]:
+    return (kind,) * size
+
+
+def own_action(space: gym.Space[Any], action: Any) -> Any:
+    """An environment's own action, of one of its description."""
+    if isinstance(space, gym.spaces.Discrete):
+        return space.start + action
+    if isinstance(space, gym.spaces.Box):
+        share = (np.asarray(action, np.float64) + 1.0) / 2.0
+        return np.clip(space.low + share * (space.high - space.low), space.low, space.high).astype(space.dtype)
+    return (np.asarray(action) > 0.5).astype(np.int8)

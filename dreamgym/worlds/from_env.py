@@ -1,0 +1,219 @@
+"""The description of any Gymnasium environment that shows pictures, made by looking at it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import gymnasium as gym
+import numpy as np
+
+from dreamgym.errors import ConfigError, InstallationError
+from dreamgym.worlds import registry
+from dreamgym.worlds.base import ActionSet, Preprocess, Recording, RewardRule, World
+from dreamgym.worlds.random_players import DriftingPlayer, RandomPlayer
+from dreamgym.worlds.resize import Crop, Resize
+from dreamgym.worlds.world_env import WorldEnv, is_picture
+
+__all__ = ["from_env"]
+
+PROBED_STEPS: Final = 50
+"""Random steps in which an environment is looked at before it is described."""
+
+RECIPE: Final[Mapping[str, Any]] = {
+    "rounds": 3,
+    "vision": {"batch_size": 64, "learning_rate": 3e-4, "free_nats": 0.1, "frame_stride": 2, "start_at_mean": True},
+    "memory": {"steps": 4000, "input_noise": 0.1, "lasting_noise": 0.0},
+    "evolve": {
+        "population": 32,
+        "rollouts": 16,
+        "sigma": 0.3,
+        "smoothness": 0.0,
+        "beginning_share": 0.5,
+        "precision": "float32",
+    },
+    "factor_gain": 1.0,
+}
+"""Settings of ``train all`` where a description gives none. V begins carefully, and controllers may be hasty."""
+
+Source = str | Callable[[str | None], gym.Env[Any, Any]]
+
+
+def from_env(
+    env: Source,
+    *,
+    name: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    picture: Literal["observation", "render"] | None = None,
+    crop: Crop | None = None,
+    grey: bool = False,
+    frame_skip: int = 1,
+    max_episode_steps: int | None = None,
+    frames: int = 60_000,
+    **changes: Any,
+) -> World:
+    """Describe an environment that shows pictures.
+
+    It is made, and played at random for a few steps. M learns the reward and when episodes end. Players act at random:
+    anew in each step, or holding an action for a while; those of a ``Box`` drift as well.
+
+    Args:
+        env: Gymnasium's id, ``module:id`` where a module registers it, or a function of the render mode that makes it.
+        name: in CamelCase, for the ids ``Dream<name>-v0`` and ``Latent<name>-v0``; from the id when None.
+        arguments: of ``gym.make``.
+        picture: where frames come from; None for the observation where it is a picture, else ``render()``.
+        crop: top, bottom, left and right of the part that V sees, pixels; the lower or right end is not in it.
+        grey: whether V sees brightness alone, in all three channels.
+        frame_skip: steps of the environment in which an action is repeated; their rewards are added up.
+        max_episode_steps: time limit, after skipping; that of Gymnasium's registration when None.
+        frames: how many are recorded before the first round of ``train all``, about.
+        changes: other fields of :class:`~dreamgym.worlds.base.World`, in place of those made here.
+
+    Raises:
+        ActionError: actions other than Discrete, MultiBinary, or a finite Box of one dimension.
+        ConfigError: an environment that cannot be made, no time limit, or a setting out of range.
+        InstallationError: a library that the environment needs is missing.
+        ObservationError: no pictures, or pictures that change their size.
+        RewardError: a reward that is not finite.
+    """
+    name = name or _name(env)
+    if name in registry.BUILT_IN:
+        raise ConfigError(f"name: {name} is a world of the package; choose another name")
+    if frame_skip < 1:
+        raise ConfigError(f"frame_skip: expected 1 or more, got {frame_skip}")
+    make = functools.partial(_make, env, dict(arguments or {}), picture, frame_skip)
+    seen = _probe(make)
+    limit = max_episode_steps or _registered_limit(env, frame_skip)
+    resize = Resize(seen.frame_shape, crop or (0, seen.frame_shape[0], 0, seen.frame_shape[1]), grey)
+    top, bottom, left, right = resize.crop
+    players = _players(seen)
+    described: dict[str, Any] = {
+        "name": name,
+        "env_id": env if isinstance(env, str) else name,
+        "make_env": functools.partial(make_env, make, max_episode_steps=limit),
+        "preprocess": Preprocess(seen.frame_shape, resize),
+        "actions": seen.actions,
+        "rewards": RewardRule(head="value"),
+        "fps": max(1, round(seen.fps / frame_skip)),
+        "max_episode_steps": limit,
+        "players": players,
+        "recordings": {"random": Recording(mix=dict.fromkeys(players, 1.0), frames=frames, lengths=(limit,))},
+        "own_recording": Recording(
+            mix={"controller": 0.5, "disturbed_controller": 0.5}, frames=max(frames // 3, 1), lengths=(limit,)
+        ),
+        "recipe": RECIPE,
+        "versions": functools.partial(_versions, f"crop {resize.crop}, grey {grey}, frame skip {frame_skip}"),
+        "aspect": (right - left) / (bottom - top),
+    }
+    return World(**{**described, **changes})
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What an environment turned out to be."""
+
+    frame_shape: tuple[int, ...]
+    actions: ActionSet
+    kind: type[gym.Space[Any]]
+    fps: float
+
+
+def _probe(make: Callable[..., WorldEnv]) -> _Seen:
+    env = make(None)
+    try:
+        frame, _ = env.reset(seed=0)
+        env.action_space.seed(0)
+        for _ in range(PROBED_STEPS):
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            if terminated or truncated:
+                env.reset()
+        return _Seen(frame.shape, env.actions, type(env.env.action_space), float(env.metadata.get("render_fps") or 30))
+    finally:
+        env.close()
+
+
+def _make(
+    source: Source, arguments: Mapping[str, Any], picture: str | None, skip: int, render_mode: str | None
+) -> WorldEnv:
+    """The environment as the world shows it, without a time limit."""
+    rendered = picture == "render" or (picture is None and not _shows_pictures(source, arguments))
+    return WorldEnv(_made(source, arguments, "rgb_array" if rendered else render_mode), rendered, skip)
+
+
+def _shows_pictures(source: Source, arguments: Mapping[str, Any]) -> bool:
+    env = _made(source, arguments, None)
+    space = env.observation_space
+    env.close()
+    return isinstance(space, gym.spaces.Box) and space.dtype == np.uint8 and is_picture(space.shape)
+
+
+def _made(source: Source, arguments: Mapping[str, Any], render_mode: str | None) -> gym.Env[Any, Any]:
+    if callable(source):
+        return source(render_mode)
+    try:
+        # -1 leaves out the registered time limit: it counts steps before skipping.
+        return gym.make(source, render_mode=render_mode, max_episode_steps=-1, disable_env_checker=True, **arguments)
+    except gym.error.DependencyNotInstalled as error:
+        raise InstallationError(f"{source} needs a library that is not installed: {error}") from error
+    except (gym.error.Error, ModuleNotFoundError, TypeError) as error:
+        raise ConfigError(
+            f"env: cannot make {source!r} in the render mode {render_mode!r} ({error}); expected Gymnasium's id, "
+            "module:id where a module registers it, or a function of the render mode that makes it"
+        ) from error
+
+
+def make_env(
+    make: Callable[[str | None], WorldEnv],
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+    exact_drawing: bool = True,
+    continuous: bool | None = None,
+) -> gym.Env[Any, Any]:
+    """A world's real environment, with the actions of its description.
+
+    Args:
+        make: makes it without a time limit.
+        render_mode: None, or what the environment knows.
+        max_episode_steps: the time limit; None for none.
+        exact_drawing: has no meaning here: there is one way to draw.
+        continuous: likewise: there is one kind of actions.
+    """
+    env = make(render_mode)
+    return env if max_episode_steps is None else gym.wrappers.TimeLimit(env, max_episode_steps)
+
+
+def _players(seen: _Seen) -> dict[str, Callable[[], Any]]:
+    players: dict[str, Callable[[], Any]] = {
+        "uniform": functools.partial(RandomPlayer, seen.actions, 1),
+        "held": functools.partial(RandomPlayer, seen.actions, 10),
+        "held_long": functools.partial(RandomPlayer, seen.actions, 40),
+    }
+    if issubclass(seen.kind, gym.spaces.Box):
+        players["drifting"] = functools.partial(DriftingPlayer, seen.actions)
+    return players
+
+
+def _name(env: Source) -> str:
+    """CamelCase of an id without its namespace and version."""
+    if not isinstance(env, str):
+        raise ConfigError("name: expected one, since the environment has no id; add name=...")
+    words = re.split(r"[^A-Za-z0-9]+", re.sub(r"-v\d+$", "", re.split(r"[/:]", env)[-1]))
+    return "".join(word[:1].upper() + word[1:] for word in words)
+
+
+def _registered_limit(env: Source, skip: int) -> int:
+    spec = gym.spec(env.rpartition(":")[2]) if isinstance(env, str) else None
+    if spec is None or not spec.max_episode_steps or spec.max_episode_steps < skip:
+        raise ConfigError(f"max_episode_steps: expected a number, since {env} has no time limit of its own; add one")
+    return spec.max_episode_steps // skip
+
+
+def _versions(frames: str) -> dict[str, Any]:
+    """What decides a recorded frame."""
+    libraries = {name: importlib.metadata.version(name) for name in ("gymnasium", "numpy")}
+    return {"python": platform.python_version(), **libraries, "frames": frames}

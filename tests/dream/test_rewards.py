@@ -1,0 +1,271 @@
+"""What the dream pays, when it ends, how it samples, and where it begins."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from dreamgym.dream.core import DreamCore
+from dreamgym.errors import ConfigError, ObservationError
+from dreamgym.world_model import WorldModel
+from tests.support.dream_cores import started
+
+
+def with_heads(
+    model: WorldModel, *, progress: float | None = None, termination: float | None = None, **card: float
+) -> WorldModel:
+    """The world model with constant heads: progress in units a step, termination a probability."""
+    memory = copy.deepcopy(model.memory)
+    with torch.no_grad():
+        if progress is not None:
+            memory.reward_head.weight.zero_()
+            memory.reward_head.bias.fill_(math.log(math.expm1(progress)) if progress > 0 else -1e4)
+        if termination is not None:
+            memory.termination_head.weight.zero_()
+            memory.termination_head.bias.fill_(torch.logit(torch.tensor(termination)).clamp(-90, 90))
+    return WorldModel(model.vision, memory, model.starts, None, {**model.card, **card})
+
+
+def idle(count: int) -> Tensor:
+    return torch.zeros(count, 3)
+
+
+def test_progress_pays_its_share_of_a_lap_less_the_frame(toy_world_model: WorldModel) -> None:
+    core = started(with_heads(toy_world_model, progress=0.5, termination=0.0), 2)  # of 40 units
+    step = core.step(idle(2))
+    assert step.reward.tolist() == pytest.approx([1000 * 0.5 / 40 - 0.1] * 2, abs=1e-3)
+    assert core.progress.tolist() == pytest.approx([0.5 / 40] * 2)
+    standing = started(with_heads(toy_world_model, progress=0.0, termination=0.0), 2)
+    assert standing.step(idle(2)).reward.tolist() == pytest.approx([-0.1] * 2)
+
+
+@pytest.mark.parametrize("way", ["default", "compiled", "single"])
+@pytest.mark.parametrize(("expected", "paid"), [(0.0199, 0.0), (0.0201, 0.0201)])
+def test_what_is_expected_up_to_the_threshold_pays_nothing(
+    toy_world_model: WorldModel, way: str, expected: float, paid: float
+) -> None:
+    model = with_heads(toy_world_model, progress=expected, termination=0.0)
+    core = started(model, 1, fast=way == "compiled")
+    if way == "single":
+        rewards = [core.single_stepper().step(np.zeros(3, np.float32)).reward for _ in range(3)]
+    else:
+        rewards = [float(core.step(idle(1)).reward) for _ in range(3)]
+    assert rewards == pytest.approx([1000 * paid / 40 - 0.1] * 3, abs=1e-3)
+    assert float(core.progress) == pytest.approx(3 * paid / 40, abs=1e-7)
+    assert float(core.last_prediction.reward) == pytest.approx(expected)  # M still says what it expects
+
+
+def test_a_lap_pays_a_thousand_once_and_ends(toy_world_model: WorldModel) -> None:
+    core = started(with_heads(toy_world_model, progress=3.0, termination=0.0), 1)
+    total, frames = 0.0, 0
+    while True:
+        step = core.step(idle(1))
+        total, frames = total + float(step.reward), frames + 1
+        if step.terminated:
+            break
+    assert frames == 14  # ceil(40 / 3), the last payment clipped
+    assert step.complete
+    assert total == pytest.approx(1000 - 0.1 * frames, abs=1e-3)
+    assert float(core.progress) == 1.0
+    beyond = core.step(idle(1))
+    assert float(beyond.reward) == pytest.approx(-0.1)
+    assert beyond.terminated
+
+
+def test_a_start_on_the_way_pays_only_what_is_left(toy_world_model: WorldModel) -> None:
+    model = with_heads(toy_world_model, progress=3.0, termination=0.0)
+    core = DreamCore(model, 8)
+    core.reset(seeds=torch.arange(8), start="anywhere")
+    begun = core.progress.clone()
+    total, finished = torch.zeros(8), torch.zeros(8, dtype=torch.bool)
+    for _ in range(20):
+        step = core.step(idle(8), ~finished)
+        total += step.reward + 0.1 * ~finished
+        finished |= step.complete
+    assert finished.all()
+    torch.testing.assert_close(total, 1000 * (1 - begun), atol=1e-2, rtol=0)
+
+
+def test_leaving_pays_minus_a_hundred_instead_of_all_else(toy_world_model: WorldModel) -> None:
+    core = started(with_heads(toy_world_model, progress=100.0, termination=1.0), 3)
+    step = core.step(idle(3))
+    assert step.reward.tolist() == [-100.0] * 3
+    assert step.terminated.all()
+    assert not step.complete.any()
+
+
+def test_ends_are_as_frequent_as_the_head_says(toy_world_model: WorldModel) -> None:
+    core = started(with_heads(toy_world_model, progress=0.0, termination=0.2), 500)
+    ends = torch.stack([core.step(idle(500)).terminated for _ in range(20)]).double()
+    assert abs(float(ends.mean()) - 0.2) < 5 * math.sqrt(0.2 * 0.8 / 10_000)
+
+
+def test_truncation_at_the_time_limit(toy_world_model: WorldModel) -> None:
+    model = with_heads(toy_world_model, progress=0.0, termination=0.0)
+    core = started(model, 2, max_episode_steps=3)
+    assert [core.step(idle(2)).truncated.tolist() for _ in range(2)] == [[False, False]] * 2
+    core.reset(torch.tensor([True, False]))
+    assert core.step(idle(2)).truncated.tolist() == [False, True]
+    endless = started(model, 1, max_episode_steps=None)
+    assert not any(endless.step(idle(1)).truncated for _ in range(20))
+
+
+LOADING = 0.3
+
+
+def sampled(model: WorldModel, temperature: float, logits: Tensor, means: Tensor, sigmas: Tensor) -> Tensor:
+    """Many first latents of a dream whose mixture is the same everywhere, (rows * steps, Z)."""
+    model = with_heads(model, progress=0.0, termination=0.0)
+    with torch.no_grad():
+        model.memory.mixture_head.weight.zero_()
+        parts = model.memory.mixture_head.bias.unflatten(0, (3, 3, 8))
+        parts[0], parts[1], parts[2] = logits[:, None], means[:, None], sigmas.log()[:, None]
+        assert model.memory.factor_head is not None
+        model.memory.factor_head.weight.zero_()
+        model.memory.factor_head.bias.zero_()[:8] = LOADING  # of the first factor, the same on all latents
+    core = started(model, 1000, temperature=temperature)
+    drawn = []
+    for _ in range(5):
+        core.step(idle(1000))
+        drawn.append(core.z.clone())
+    return torch.cat(drawn)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 1.15, 2.5])
+def test_mixture_at_a_temperature_against_closed_form(toy_world_model: WorldModel, temperature: float) -> None:
+    """Component frequencies are softmax(logits / tau), variances sigma^2 tau (1 + loading^2)."""
+    logits, means, sigmas = (
+        torch.tensor([0.2, -0.5, 0.9]),
+        torch.tensor([-5.0, 0.0, 4.0]),
+        torch.tensor([0.2, 0.1, 0.3]),
+    )
+    z = sampled(toy_world_model, temperature, logits, means, sigmas)
+    weights = torch.softmax(logits / temperature, 0)
+    component = torch.bucketize(z, torch.tensor([-2.5, 2.0]))
+    for k in range(3):
+        of_k = z[component == k].double()
+        size = z.numel()
+        error = 5 * math.sqrt(float(weights[k] * (1 - weights[k])) / size)
+        assert abs(len(of_k) / size - float(weights[k])) < error
+        variance = float(sigmas[k] ** 2) * temperature * (1.0 + LOADING**2)
+        assert abs(float(of_k.mean()) - float(means[k])) < 5 * math.sqrt(variance / len(of_k))
+        assert abs(float(of_k.var()) / variance - 1) < 5 * math.sqrt(2 / len(of_k))
+    # each latent chooses its component on its own
+    together = torch.corrcoef(z.T.double())
+    assert (together - torch.eye(8)).abs().max() < 5 / math.sqrt(len(z))
+
+
+def test_cold_dreams_are_the_mean_of_the_heaviest_component(toy_world_model: WorldModel) -> None:
+    logits, means, sigmas = (
+        torch.tensor([0.2, 0.1, -0.9]),
+        torch.tensor([-5.0, 0.0, 4.0]),
+        torch.tensor([1.0, 1.0, 1.0]),
+    )
+    for temperature in (1e-6, 1e-30):
+        z = sampled(toy_world_model, temperature, logits, means, sigmas)
+        assert (z + 5.0).abs().max() < 0.01
+
+
+def test_starts_come_from_the_bank(toy_world_model: WorldModel) -> None:
+    bank = toy_world_model.starts
+    core = DreamCore(toy_world_model, 2000)
+
+    def chosen(start: str | int) -> Tensor:
+        core.reset(start=start)
+        index = (core.z[:, None] == bank.z).all(dim=2).long().argmax(dim=1)
+        assert torch.equal(core.z, bank.z[index])
+        assert torch.equal(core.h, bank.h[index])
+        assert torch.equal(core.c, bank.c[index])
+        assert torch.equal(core.progress, bank.progress[index])
+        return torch.bincount(index, minlength=10) / 2000
+
+    beginning = chosen("beginning")
+    assert (beginning[:3] - 1 / 3).abs().max() < 5 * math.sqrt(2 / 9 / 2000)
+    assert not beginning[3:].any()
+    anywhere = chosen("anywhere")
+    assert (anywhere[:8] - 1 / 8).abs().max() < 5 * math.sqrt(7 / 64 / 2000)
+    assert not anywhere[8:].any()
+    assert chosen("hard")[8:].sum() == 1.0
+    assert chosen(6)[6] == 1.0
+
+
+@pytest.mark.parametrize("start", ["finish", -1, 10, 1.5, None, True])
+def test_unknown_starts_change_nothing(toy_world_model: WorldModel, start: object) -> None:
+    core = started(toy_world_model, 2)
+    before = core.get_state()
+    with pytest.raises(ConfigError, match="start"):
+        core.reset(start=start)  # type: ignore[arg-type]
+    after = core.get_state()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize(("kind", "start"), [("at_start", "beginning"), ("hard", "hard")])
+def test_a_bank_without_such_starts_says_so(toy_world_model: WorldModel, kind: str, start: str) -> None:
+    starts = copy.copy(vars(toy_world_model.starts))
+    starts[kind] = torch.zeros(10, dtype=torch.bool)
+    model = WorldModel(toy_world_model.vision, toy_world_model.memory, type(toy_world_model.starts)(**starts))
+    with pytest.raises(ConfigError, match=f"start='{start}'"):
+        DreamCore(model, 1).reset(start=start)
+
+
+def test_dream_from_a_real_frame(toy_world_model: WorldModel) -> None:
+    torch.manual_seed(0)
+    frame = torch.randint(0, 256, (64, 64, 3), dtype=torch.uint8)
+    mean, log_variance = toy_world_model.vision.encode(frame.permute(2, 0, 1)[None].float() / 255)
+    core = DreamCore(toy_world_model, 3000)
+    core.reset(observation=frame)
+    assert not core.h.any()
+    assert not core.c.any()
+    assert not core.progress.any()
+    sigma = toy_world_model.latent_noise * torch.exp(0.5 * log_variance)
+    noise = ((core.z - mean) / sigma).double()
+    assert abs(float(noise.mean())) < 5 / math.sqrt(noise.numel())
+    assert abs(float(noise.var()) - 1) < 5 * math.sqrt(2 / noise.numel())
+
+
+def test_dream_from_a_real_moment(toy_world_model: WorldModel) -> None:
+    model = WorldModel(
+        toy_world_model.vision, toy_world_model.memory, toy_world_model.starts, None, {"latent_noise": 0}
+    )
+    torch.manual_seed(0)
+    frames = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    h, c = torch.rand(3, 12), torch.randn(3, 12)
+    core = started(model, 3)
+    before = core.features[0].clone()
+    core.reset(torch.tensor([False, True, True]), observation=frames, state=(h, c), progress=0.25)
+    mean, _ = model.vision.encode(frames.permute(0, 3, 1, 2).float() / 255)
+    torch.testing.assert_close(core.z[1:], mean[1:], atol=1e-5, rtol=0)
+    assert torch.equal(core.h[1:], h[1:])
+    assert torch.equal(core.c[1:], c[1:])
+    assert core.progress.tolist() == [0.0, 0.25, 0.25]
+    assert torch.equal(core.features[0], before)
+    core.reset(state=(h[0], c[0]))
+    assert torch.equal(core.h, h[:1].expand(3, 12))
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"observation": torch.zeros(64, 64, 3)}, ObservationError),
+        ({"observation": torch.zeros(96, 96, 3, dtype=torch.uint8)}, ObservationError),
+        ({"state": (torch.zeros(11), torch.zeros(12))}, ObservationError),
+        ({"state": (torch.full((12,), 1.5), torch.zeros(12))}, ObservationError),
+        ({"state": (torch.zeros(12), torch.full((12,), torch.nan))}, ObservationError),
+        ({"progress": 1.5}, ConfigError),
+        ({"progress": float("nan")}, ConfigError),
+    ],
+)
+def test_bad_moments_change_nothing(
+    toy_world_model: WorldModel, options: dict[str, object], error: type[Exception]
+) -> None:
+    core = started(toy_world_model, 2)
+    before = core.get_state()
+    with pytest.raises(error):
+        core.reset(**options)  # type: ignore[arg-type]
+    after = core.get_state()
+    assert all(torch.equal(after[name], before[name]) for name in before)

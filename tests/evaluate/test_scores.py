@@ -1,0 +1,54 @@
+"""An episode and a table of them, summed up as by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dreamgym.evaluate import summarize
+from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, score_episode
+
+
+def score(value: float, length: int = 1000, complete: bool = False) -> EpisodeScore:
+    return EpisodeScore(0, value, length, complete, False, 0.5, 280.0, (1.0, value), 100.0)
+
+
+def test_an_episode_is_summed_up_as_by_hand() -> None:
+    rewards = np.full(250, -0.1)
+    rewards[:100] += 2.0
+    rewards[120:160] += 3.0
+    result = score_episode(
+        7, rewards, progress=0.32, units=280, terminated=True, complete=False, max_episode_steps=500, constant=-0.1
+    )
+    assert result.score == pytest.approx(200 + 120 - 25)
+    assert result.curve == pytest.approx((190.0, 300.0, 295.0, 295.0, 295.0))
+    # The window 60..159 holds 40 of the first kind and all of the second.
+    assert result.fastest_window == pytest.approx(40 * 2.0 + 40 * 3.0)
+    assert (result.seed, result.length, result.failed) == (7, 250, True)
+
+
+def test_an_episode_shorter_than_a_window() -> None:
+    result = score_episode(
+        0, [1.0, -100.0], progress=0.0, units=280, terminated=True, complete=True, max_episode_steps=200, constant=-0.1
+    )
+    assert result.curve == (-99.0, -99.0)
+    assert result.fastest_window == pytest.approx(1.1)
+    assert not result.failed
+
+
+def test_summary_is_as_by_hand() -> None:
+    summary = summarize([score(100.0), score(901.0, 800, True), score(902.0, 900, True), score(900.0)], 900.0)
+    assert summary["mean"] == pytest.approx(700.75)
+    assert summary["std"] == pytest.approx(np.std([100, 901, 902, 900], ddof=1))
+    assert summary["standard_error"] == pytest.approx(np.std([100, 901, 902, 900], ddof=1) / 2)
+    assert summary["share_solved"] == 0.5
+    assert summary["mean_complete_steps"] == 850
+    assert (summary["min"], summary["max"]) == (100, 902)
+    assert summary["median"] == pytest.approx(900.5)
+    assert mean_and_spread(summary, 1) == "700.8 ± 400.5"
+
+
+def test_one_episode_has_no_spread() -> None:
+    summary = summarize([score(926.3)])
+    assert (summary["std"], summary["standard_error"], summary["share_solved"]) == (None, None, None)
+    assert mean_and_spread(summary, 1) == "926.3"

@@ -1,0 +1,224 @@
+"""The whole procedure, from nothing to a controller, on a few frames; nothing is trained for real."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dreamgym.config import MemoryConfig, PipelineConfig
+from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.files import claim_folder, to_json, write_json
+from dreamgym.pipeline import command, train_all
+from dreamgym.pipeline.rounds import Round
+from dreamgym.pipeline.stages import check, memory_config
+from dreamgym.world_model import WorldModel
+from dreamgym.worlds import registry
+from dreamgym.worlds.base import Recording
+from dreamgym.worlds.car_racing.world import CAR_RACING
+from dreamgym.worlds.registry import find, names
+
+SMALL: dict[str, Any] = {
+    "recordings": {
+        "scripted": Recording(mix={"follower": 1.0}, frames=300, lengths=(300,)),
+        "aimless": Recording(mix={"aimless_follower": 1.0}, frames=200, lengths=(150,)),
+    },
+    "own_recording": Recording(mix={"controller": 1.0}, frames=200, lengths=(100,)),
+    "vision": {"steps": 2, "batch_size": 8},
+    "memory": {"steps": 2, "batch_size": 4, "hidden_units": 32},
+    "memory_round_steps": 2,
+    # So few frames hold no hard moments.
+    "evolve": {
+        "generations": 1,
+        "population": 4,
+        "rollouts": 1,
+        "hard_rollouts": 0,
+        "validate_every": 1,
+        "validation_episodes": 1,
+    },
+    "dreamed_terminations": False,  # nor an episode that leaves the playfield
+    "workers": 1,
+}
+
+
+def aimless(frames: int, leaving: float) -> dict[str, Recording]:
+    mix = {"aimless_follower": 1.0 - leaving, "leaving_follower": leaving}
+    return {**find().recordings, "aimless": replace(find().recordings["aimless"], frames=frames, mix=mix)}
+
+
+RUNS: dict[str, dict[str, Any]] = {
+    "unbroken": {
+        "temperature": 1.5,
+        "factor_gain": 0.0,
+        "evolve": {"event_penalty": 0.0},
+        "dreamed_terminations": False,
+        "recordings": aimless(100_000, 0.0),
+    },
+    "unbroken-2": {"recordings": aimless(100_000, 0.0)},
+    "unbroken-3": {"seed": 1},
+}
+"""What the recorded runs were told that is not the default."""
+
+LEFT_OF_A_ROUND = ("config.json", "round-0.json", "evolve-0/controller.safetensors")
+"""What a finished round is, the rest of which can be made again."""
+
+
+@pytest.fixture(autouse=True)
+def _few_short_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._entries, "CarRacing", replace(CAR_RACING, max_episode_steps=120))
+    for name, count in (("DREAM_SEEDS", 2), ("MODEL_SEEDS", 1)):
+        monkeypatch.setattr(command, name, getattr(command, name)[:count])
+
+
+def small(out: Path, **changes: Any) -> PipelineConfig:
+    stages = {name: {**SMALL[name], **changes.pop(name)} for name in ("vision", "memory", "evolve") if name in changes}
+    return PipelineConfig.of(out=out, **{**SMALL, **changes, **stages})
+
+
+def report(run: Path, number: int) -> dict[str, Any]:
+    found = Round(run, number).read_report()
+    return {key: value for key, value in found.items() if key not in ("seconds", "finished")}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"rounds": 0}, "rounds"),
+        ({"evolve": {"population": 2}}, "population"),
+        ({"seed": 898}, "seed"),
+        ({"recordings": {}}, "recordings"),
+        ({"own_recording": Recording(mix={"nobody": 1.0}, frames=9, lengths=(9,))}, "mix"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"factor_gain": -1.0}, "factor_gain"),
+        ({"vision": {"steps": 0}}, "steps"),
+        ({"memory_round_steps": -5}, "steps"),
+        ({"memory": {"latent_noise": -1.0}}, "latent_noise"),
+        ({"evolve": {"subspace": -1}}, "subspace"),
+        ({"evolve": {"validate_every": -1}}, "validate_every"),
+        ({"workers": 0}, "workers"),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_refused_at_once(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"{named}: expected"):
+        train_all(small(tmp_path / "run", **{"rounds": 3, **change}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_fast_is_refused_at_once_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "choose_device", lambda _: torch.device("cuda"))
+    with pytest.raises(ConfigError, match="fast=True"):
+        train_all(small(tmp_path / "run", evolve={"fast": True}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_is_the_same_run_s_wherever_it_is_named_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def claim(run: Path, steps: int = 100) -> None:
+        memory = MemoryConfig(latents=(run / "latents",), out=run / "memory", steps=steps)
+        claim_folder(memory.out, memory)
+        (memory.out / "log.jsonl").touch()
+
+    claim(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    claim(Path("run"))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    claim(Path("moved"))
+    with pytest.raises(OutputFolderError, match="steps"):
+        claim(Path("moved"), 200)
+
+
+def test_a_run_goes_on_that_began_before_there_was_a_setting(tmp_path: Path) -> None:
+    run = PipelineConfig.of(out=tmp_path, evolve={"action_penalty": 0.2, "beginning_share": 0.5})
+    recorded = to_json(run, tmp_path)
+    del recorded["evolve.beginning_share"]
+    write_json(tmp_path / "config.json", {"stage": "PipelineConfig", **recorded})
+    (tmp_path / "round-0.json").touch()
+    other = replace(run, evolve=replace(run.evolve, beginning_share=1.0))
+    with pytest.raises(OutputFolderError, match=r"evolve\.beginning_share: 0\.5 there, 1\.0 now"):
+        claim_folder(tmp_path, other, may_differ=command.ADMISSIBLE_CHANGES)
+    claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_runs_of_the_results_page_can_be_gone_on_with(tmp_path: Path, name: str) -> None:
+    recorded = Path(__file__).parents[2] / "docs" / "experiments" / "car-racing" / "rounds"
+    shutil.copy(recorded / name / "config.json", tmp_path)
+    (tmp_path / "round-0.json").touch()
+    settings = {**RUNS[name], "evolve": {"fast": True, **RUNS[name].get("evolve", {})}}
+    run = PipelineConfig.of(out=tmp_path, workers=1, **settings)
+    claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
+
+
+def test_a_run_with_settings_that_there_are_no_more_is_left_alone(tmp_path: Path) -> None:
+    run = PipelineConfig.of(out=tmp_path)
+    write_json(tmp_path / "config.json", {"stage": "PipelineConfig", **to_json(run, tmp_path), "progress_limit": 1.5})
+    (tmp_path / "round-0.json").touch()
+    with pytest.raises(OutputFolderError, match=r"progress_limit: 1\.5 there, no such setting now"):
+        claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
+
+
+def test_each_world_recommends_settings_that_every_stage_accepts(tmp_path: Path) -> None:
+    for name in names():
+        check(PipelineConfig.of(name, out=tmp_path))
+    assert PipelineConfig.of("car_racing", out=tmp_path) == PipelineConfig.of(out=tmp_path)
+    doom = PipelineConfig.of("doom-take-cover", out=tmp_path, evolve={"sigma": 0.2})
+    assert doom.vision.error_power_weight == 30.0 and doom.memory.lasting_noise == 0.0
+    assert doom.evolve.population == 32 and doom.evolve.sigma == 0.2 and doom.evolve.event_penalty == 0.0
+    assert memory_config(doom, Round(tmp_path, 0)).sizes(find(doom.world)).latents == 64
+    assert [path.name for path in memory_config(doom, Round(tmp_path, 1)).latents] == ["scripted", "episodes-1"]
+
+
+def test_dreamed_terminations_without_an_episode_that_leaves_are_refused_before_m_trains(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="same action is held"):
+        train_all(small(tmp_path, dreamed_terminations=True, rounds=1))
+    assert not (tmp_path / "memory-0").exists()
+
+
+def test_a_run_again_with_fewer_rounds_keeps_the_best_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    means = [700.0, 860.0, 906.0, 890.0]
+
+    def run_round(_: PipelineConfig, this: Round) -> None:
+        real = {"mean": means[this.number], "std": 1.0, "best": 920.0}
+        write_json(this.report, {"round": this.number, "real": real, "dream": {}, "seconds": 1.0})
+
+    monkeypatch.setattr(command, "run_round", run_round)
+    monkeypatch.setattr(command, "write_page", lambda this, _: this.page.touch())
+    monkeypatch.setattr(command, "_keep", lambda config, best: config.out / str(best["round"]))
+    for changes in ({}, {"stop_at": 850.0}, {"rounds": 2}):
+        assert train_all(small(tmp_path, **{"rounds": 4, **changes})).name == "2"
+
+
+@pytest.mark.slow
+def test_a_round_from_nothing_and_a_further_one(tmp_path: Path) -> None:
+    run, bare = tmp_path / "run", tmp_path / "bare"
+    train_all(small(run, rounds=1))
+    first = (run / "round-0.json").read_bytes()
+    for name in LEFT_OF_A_ROUND:
+        (bare / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(run / name, bare / name)
+
+    shutil.rmtree(run / "episodes")  # they were encoded
+    world = WorldModel.load(train_all(small(run, rounds=2)))
+    assert (run / "round-0.json").read_bytes() == first  # nothing is done twice
+    assert sorted(path.name for path in (run / "episodes").iterdir()) == ["episodes-1"]
+    assert world.controller is not None
+    best = max(report(run, number)["real"]["mean"] for number in (0, 1))
+    assert world.card["scores"]["validation"]["mean"] == best
+    assert report(run, 1)["frames"] >= 200 + 300 + 200
+
+    page = (run / "round-1.md").read_text(encoding="utf-8")
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
+    assert len(pictures) == 3 and all((run / picture).stat().st_size > 1000 for picture in pictures)
+    assert len(re.findall(r"^\| [01] \|", page, re.MULTILINE)) == 2
+
+    train_all(small(bare, rounds=2))  # from the controller and the scores alone
+    assert report(bare, 1) == report(run, 1)
+    assert "The picture is gone" in (bare / "round-0.md").read_text(encoding="utf-8")
+
+    with pytest.raises(OutputFolderError):
+        train_all(small(run, rounds=2, memory_round_steps=3))

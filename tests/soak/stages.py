@@ -1,0 +1,56 @@
+"""The stages of a toy world as command lines, and what must be the same after a run that was cut off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["STAGES", "command", "contents"]
+
+_WORLD = ["--world", "tests.support.toy_world:TOY"]
+_FEW = "--steps 4 --batch-size 2 --checkpoint-every 2"
+STAGES = {
+    "collect": "collect --out {out} --frames 160 --lengths 40 --workers 1",
+    "train vision": "train vision --episodes {data}/episodes --out {out} " + _FEW,
+    "encode": "encode --episodes {data}/episodes --vision {data}/vision/vision.safetensors --out {out}",
+    "train memory": "train memory --latents {data}/latents --out {out} --vision {data}/vision/vision.safetensors "
+    "--remember-every 1 " + _FEW,
+    "assemble": "assemble --vision {data}/vision/vision.safetensors --memory {data}/memory/memory.safetensors "
+    "--latents {data}/latents --out {out}",
+    "evolve": "evolve --world-model {data}/world --out {out} --generations 4 --population 4 --rollouts 2 --workers 1",
+    "evaluate": "evaluate {data}/controller/controller.safetensors --world-model {data}/world "
+    "--out {out}.json --episodes 6 --dream-episodes 4 --workers 1",
+    "fidelity": "fidelity --world-model {data}/world --out {out} --episodes 2 --dream-episodes 2 --bad-episodes 1 "
+    "--bad-dream-episodes 2 --temperatures 1.0 --workers 1",
+    "train all": "train all --out {out} --rounds 1 --workers 1 --vision.steps 2 --vision.checkpoint-every 1 "
+    "--memory.steps 2 --memory.checkpoint-every 1 --memory.sequence-length 8 --evolve.generations 2 "
+    "--evolve.population 4 --evolve.rollouts 1 --evolve.hard-rollouts 0 --evolve.validate-every 1 "
+    "--evolve.validation-episodes 1",
+}
+"""In the order in which each makes what the next needs."""
+FOLDERS = {"collect": "episodes", "train vision": "vision", "encode": "latents", "train memory": "memory",
+           "assemble": "world", "evolve": "controller"}  # fmt: skip
+_TIMES = ("seconds", "finished")
+
+
+def command(stage: str, data: Path, out: Path, **options: str) -> list[str]:
+    """A stage's command line; ``options`` replace its own."""
+    words = [*STAGES[stage].format(data=data, out=out).split(), *_WORLD]
+    for name, value in options.items():
+        words[words.index(f"--{name}") + 1] = value
+    return words
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """Every file below a folder, hidden ones too, but for locks; without the times in logs."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): _content(path) for path in paths}
+
+
+def _content(path: Path) -> Any:
+    if path.suffix == ".md" or path.suffix not in (".json", ".jsonl", ".part"):
+        return None if path.suffix == ".md" else path.read_bytes()  # pages say how long it took
+    lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    return [{name: value for name, value in entry.items() if name not in _TIMES} for entry in entries]

@@ -1,0 +1,51 @@
+"""Work for the workers of a cluster that notes what happens in a folder, and can do harm once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Harm", "harmful", "on_nodes"]
+
+
+class Harm(NamedTuple):
+    """What the work does beside squaring its item."""
+
+    folder: Path
+    """Where each item that is begun leaves a file, ``ITEM-PID``."""
+    seconds: float = 0.0
+    """How long each item takes."""
+    number: int = 0
+    """A signal that the process of item 3 sends itself."""
+    always: bool = False
+    """Whether it does so each time, or only the first time."""
+
+
+def harmful(harm: Harm) -> Callable[[int], int]:
+    """From a number to its square."""
+
+    def work(item: int) -> int:
+        again = any(harm.folder.glob(f"{item}-*"))
+        (harm.folder / f"{item}-{os.getpid()}").touch()
+        if item == 3 and harm.number and (harm.always or not again):
+            os.kill(os.getpid(), harm.number)
+            time.sleep(60 if harm.number == signal.SIGSTOP else 5)
+        time.sleep(harm.seconds)
+        return item * item
+
+    return work
+
+
+def on_nodes(seconds: float) -> Callable[[int], str]:
+    """From anything to the id of the node that works on it."""
+    import ray
+
+    def work(_: int) -> str:
+        time.sleep(seconds)
+        return str(ray.get_runtime_context().get_node_id())
+
+    return work

@@ -1,0 +1,141 @@
+"""Files are whole or not there, and an output folder belongs to one run."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dreamgym import files
+from dreamgym.config import WebConfig
+from dreamgym.controller.linear import LinearController
+from dreamgym.errors import OutputFolderError
+from dreamgym.files import append_line, atomic_write, claim_folder, write_json
+
+
+@dataclass(frozen=True)
+class Config:
+    out: Path
+    steps: int = 3
+    workers: int = 1
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("old")
+
+    def write_half() -> None:
+        with atomic_write(tmp_path / "kept.txt") as temporary:
+            temporary.write_text("half")
+            assert (tmp_path / "kept.txt").read_text() == "old"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert names(tmp_path) == {"kept.txt"}
+    assert (tmp_path / "kept.txt").read_text() == "old"
+
+
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*weights\.bin'"):
+        files.write_bytes(tmp_path / "weights.bin", b"1234")
+    assert names(tmp_path) == set()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_files_have_the_permissions_of_the_umask(toy_controller: LinearController, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        toy_controller.save(tmp_path / "controller.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "controller.safetensors").stat().st_mode) == 0o644
+
+
+@pytest.fixture
+def toy_controller() -> LinearController:
+    return LinearController.from_parameters([0.0] * 15)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_was_only_begun_can_be_claimed_again(tmp_path: Path) -> None:
+    (tmp_path / ".config.json.123.tmp.json").write_text('{"st')
+    claim_folder(tmp_path, Config(tmp_path))
+    assert {name for name in names(tmp_path) if name != ".lock"} == {"config.json"}
+
+
+def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    claim_folder(tmp_path, Config(tmp_path))
+    (tmp_path / ".mean.safetensors.1.tmp.safetensors").write_text("half")
+    (tmp_path / "mean.safetensors").write_text("whole")
+    claim_folder(tmp_path, Config(tmp_path))
+    assert {name for name in names(tmp_path) if name != ".lock"} == {"config.json", "mean.safetensors"}
+
+
+def test_another_process_cannot_claim_a_folder_while_it_is_held(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from dreamgym.files import claim_folder; "
+        "from dreamgym.config import WebConfig; folder = Path(sys.argv[1])\n"
+        "with claim_folder(folder, WebConfig(out=folder)): print('held', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdin is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OutputFolderError, match="another process"):
+            claim_folder(tmp_path, Config(tmp_path))
+        other.kill()
+    claim_folder(tmp_path, WebConfig(out=tmp_path))  # a killed process holds nothing
+
+
+def test_a_folder_below_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputFolderError, match="below a file"):
+        claim_folder(tmp_path / "file" / "run", Config(tmp_path / "file" / "run"))
+
+
+def test_a_run_goes_on_with_the_same_inputs_alone(tmp_path: Path) -> None:
+    config = Config(tmp_path)
+    with claim_folder(tmp_path, config, inputs={"world_model_sha256": "aa"}):
+        write_json(tmp_path / "result.json", 1)
+    claim_folder(tmp_path, config, inputs={"world_model_sha256": "aa"})
+    with pytest.raises(OutputFolderError, match="world_model_sha256: 'aa' there, 'bb' now"):
+        claim_folder(tmp_path, config, inputs={"world_model_sha256": "bb"})
+
+
+def test_inputs_that_are_gone_are_not_missed(tmp_path: Path) -> None:
+    for given in ({"data_sha256": "aa"}, {"data_sha256": None}):
+        with claim_folder(tmp_path, Config(tmp_path), inputs=given):
+            write_json(tmp_path / "result.json", 1)
+    with pytest.raises(OutputFolderError, match="data_sha256: 'aa' there, 'bb' now"):
+        claim_folder(tmp_path, Config(tmp_path), inputs={"data_sha256": "bb"})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_appending_to_a_full_disk_names_the_file() -> None:
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        append_line(Path("/dev/full"), "a line")
+
+
+def test_a_run_from_before_its_inputs_were_recorded_goes_on(tmp_path: Path) -> None:
+    with claim_folder(tmp_path, Config(tmp_path)):
+        write_json(tmp_path / "result.json", 1)
+    claim_folder(tmp_path, Config(tmp_path, workers=2), may_differ=("workers",), inputs={"world_model_sha256": "bb"})
+
+
+def test_a_foreign_folder_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(OutputFolderError, match="something else"):
+        claim_folder(tmp_path, Config(tmp_path))
+    assert names(tmp_path) == {"thesis.tex"}

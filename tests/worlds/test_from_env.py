@@ -1,0 +1,301 @@
+"""A world described by looking at its environment."""
+
+from __future__ import annotations
+
+import functools
+import json
+import pickle
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dreamgym.collect.collect import record_episode
+from dreamgym.config import PipelineConfig
+from dreamgym.errors import ActionError, ConfigError, ObservationError, RewardError
+from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.play.commands import require_free
+from dreamgym.world_model import WorldModel
+from dreamgym.worlds import registry
+from dreamgym.worlds.base import ModelSizes, World, actions_from_card, to_card
+from dreamgym.worlds.from_env import PROBED_STEPS
+from dreamgym.worlds.registry import find
+from dreamgym.worlds.resize import Resize
+
+Frames = Callable[[int], Any]
+
+
+class Screen(gym.Env[Any, Any]):
+    """Shows what ``frames`` draws at each step, remembers its actions, pays its step number, and ends at 60 steps."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
+
+    def __init__(
+        self,
+        render_mode: str | None,
+        actions: gym.Space[Any],
+        frames: Frames,
+        observed: bool,
+        pays: Callable[[int], float] = float,
+    ) -> None:
+        self.render_mode, self.action_space, self._frames, self._pays = render_mode, actions, frames, pays
+        self._observed = observed
+        shape = np.shape(frames(0))
+        self.observation_space = (
+            gym.spaces.Box(0, 255, shape, np.uint8) if observed else gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        )
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps, self.done = 0, []  # type: ignore[var-annotated]
+        return self._seen(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), action
+        self.steps += 1
+        self.done.append(action)
+        return self._seen(), self._pays(self.steps), self.steps == 60, False, {}
+
+    def _seen(self) -> Any:
+        return self._frames(self.steps) if self._observed else np.zeros(2, np.float32)
+
+    def render(self) -> Any:
+        return self._frames(self.steps)
+
+
+def bar(step: int, shape: tuple[int, ...] = (10, 12, 3)) -> NDArray[np.uint8]:
+    frame = np.zeros(shape, np.uint8)
+    frame[:, step % shape[1]] = 200
+    return frame
+
+
+DISCRETE = gym.spaces.Discrete(3)
+
+
+def screen(
+    actions: gym.Space[Any] = DISCRETE,
+    frames: Frames = bar,
+    observed: bool = True,
+    pays: Callable[[int], float] = float,
+) -> Callable[[str | None], gym.Env[Any, Any]]:
+    return functools.partial(Screen, actions=actions, frames=frames, observed=observed, pays=pays)
+
+
+def world_of(source: Any, **settings: Any) -> World:
+    return World.from_env(source, **{"name": "Screen", "max_episode_steps": 40, **settings})
+
+
+@pytest.mark.parametrize("observed", [True, False], ids=["observation", "render"])
+def test_frames_come_from_the_observation_or_from_render(observed: bool) -> None:
+    world = world_of(screen(observed=observed))
+    episode = record_episode(world.players["uniform"](), 3, 12, world=world)
+    assert episode.frames.shape == (13, 64, 64, 3)
+    # A column of 12 lies under 64 / 12 columns of 64.
+    assert [int(frame[0, :, 0].argmax() * 12 / 64 + 0.5) for frame in episode.frames[:12]] == list(range(12))
+    assert episode.rewards.tolist() == list(range(1, 13))
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (9, 9, 1), (9, 9, 3)])
+def test_grey_frames_of_two_dimensions_become_three_channels(shape: tuple[int, ...]) -> None:
+    world = world_of(screen(frames=functools.partial(bar, shape=shape)))
+    env = world.make_env(max_episode_steps=None)
+    picture = world.preprocess(env.reset(seed=0)[0])
+    assert picture.shape == (64, 64, 3)
+    assert picture[0, 0].tolist() == [200, 200, 200]
+
+
+SPACES: dict[str, tuple[gym.Space[Any], tuple[str, ...]]] = {
+    "discrete": (gym.spaces.Discrete(3, start=2), ("held", "held_long", "uniform")),
+    "binary": (gym.spaces.MultiBinary(4), ("held", "held_long", "uniform")),
+    "box": (gym.spaces.Box(np.array([-2.0, 0.0]), np.array([2.0, 10.0]), dtype=np.float64), ("drifting", "held")),
+}
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_every_kind_of_action_reaches_the_environment_in_its_own_form(kind: str) -> None:
+    space, players = SPACES[kind]
+    world = world_of(screen(actions=space))
+    assert actions_from_card(json.loads(json.dumps(to_card(world.actions)))) == world.actions
+    for name in players:
+        episode = record_episode(world.players[name](), 5, 40, world=world)  # the environment asserts what may be done
+        assert len(episode) == 40
+        low, high = world.actions.low, world.actions.high
+        assert (episode.actions >= low).all() and (episode.actions <= high).all()
+    assert len(np.unique(episode.actions, axis=0)) > 2
+
+
+def test_a_boxs_ends_are_minus_one_and_one() -> None:
+    world = world_of(screen(actions=SPACES["box"][0]))
+    env = world.make_env()
+    env.reset(seed=0)
+    env.step(np.array([1.0, -1.0], np.float32))
+    env.step(np.array([0.5, 0.0], np.float32))
+    assert np.allclose(env.unwrapped.simulator.done, [[2.0, 0.0], [1.0, 5.0]])  # type: ignore[attr-defined]
+
+
+def test_recorded_actions_are_those_done_before_the_next_frame() -> None:
+    seen: list[int] = []
+
+    class Told(Screen):
+        def step(self, action: Any) -> Any:
+            seen.append(int(action))
+            return super().step(action)
+
+    def make(mode: str | None) -> Told:
+        return Told(mode, DISCRETE, bar, True)
+
+    world = world_of(make)
+    seen.clear()
+    episode = record_episode(world.players["uniform"](), 1, 10, world=world)
+    assert episode.actions.argmax(axis=1).tolist() == seen
+
+
+def test_an_action_is_repeated_and_its_rewards_are_added_up() -> None:
+    world = world_of(screen(), frame_skip=4, max_episode_steps=20)
+    assert world.fps == 5
+    env = world.make_env()
+    env.reset(seed=0)
+    frame, reward, *_ = env.step(1)
+    assert reward == 1 + 2 + 3 + 4
+    assert frame[0].argmax(axis=0)[0] == 4
+    assert env.unwrapped.simulator.done == [1] * 4  # type: ignore[attr-defined]
+
+
+def test_a_registered_environment_gives_name_time_limit_and_fps() -> None:
+    world = World.from_env("CarRacing-v3", name="Racing", frame_skip=2, sizes=ModelSizes(latents=7))
+    assert (world.name, world.env_id, world.max_episode_steps, world.fps) == ("Racing", "CarRacing-v3", 500, 25)
+    assert world.actions.size == 3 and world.preprocess.raw_shape == (96, 96, 3)
+    assert world.sizes.latents == 7
+
+
+@pytest.mark.parametrize("crop", [None, (1, 7, 2, 12)])
+@pytest.mark.parametrize("shape", [(10, 12), (33, 20, 3)])
+def test_pictures_are_area_averages(shape: tuple[int, ...], crop: tuple[int, int, int, int] | None) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    top, bottom, left, right = crop or (0, shape[0], 0, shape[1])
+    fine = frame.reshape(*shape[:2], -1)[top:bottom, left:right].astype(np.int64)
+    fine = np.repeat(np.repeat(fine, 64, axis=0), 64, axis=1)
+    height, width = bottom - top, right - left
+    means = fine.reshape(64, height, 64, width, -1).mean(axis=(1, 3))
+    expected = np.broadcast_to(np.floor(means + 0.5), (64, 64, 3))
+    assert np.array_equal(Resize(shape, crop or (0, shape[0], 0, shape[1]))(frame), expected)
+    batch = Resize(shape, (top, bottom, left, right))(np.stack([frame, frame])[:, None])
+    assert batch.shape == (2, 1, 64, 64, 3) and np.array_equal(batch[1, 0], expected)
+
+
+def test_grey_is_brightness_in_all_channels() -> None:
+    frame = np.zeros((64, 64, 3), np.uint8)
+    frame[..., 1] = 100
+    assert (Resize((64, 64, 3), (0, 64, 0, 64), grey=True)(frame) == 59).all()
+
+
+def test_a_description_can_be_sent_to_a_process_and_trained_by_its_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World.from_env("CarRacing-v3", name="Racing")
+    assert pickle.loads(pickle.dumps(world)).actions == world.actions
+    assert {"crop (0, 96, 0, 96), grey False, frame skip 1"} <= set(world.recorded_versions().values())
+    monkeypatch.setitem(registry._entries, "Racing", world)
+    config = PipelineConfig.of("Racing", out=tmp_path)
+    assert config.recordings == world.recordings and config.evolve.smoothness == 0.0
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
+    "no pictures": (
+        screen(frames=lambda step: np.zeros(4, np.float32), observed=False),
+        {},
+        ObservationError,
+        r"float32 of shape \(4,\)",
+    ),
+    "nothing rendered": (screen(frames=lambda step: None, observed=False), {}, ObservationError, "NoneType"),
+    "frames change": (
+        screen(frames=lambda step: bar(0, (10 + (step > 30), 10, 3)), observed=False),
+        {},
+        ObservationError,
+        "every frame",
+    ),
+    "reward": (screen(pays=lambda step: float("nan") if step > 20 else 0.0), {}, RewardError, "finite rewards"),
+    "tuple": (screen(actions=gym.spaces.Tuple([DISCRETE])), {}, ActionError, "Discrete"),
+    "one action": (screen(actions=gym.spaces.Discrete(1)), {}, ActionError, "two or more"),
+    "unbounded": (screen(actions=gym.spaces.Box(-np.inf, np.inf, (2,))), {}, ActionError, "finite Box"),
+    "matrix": (screen(actions=gym.spaces.Box(-1, 1, (2, 2))), {}, ActionError, "finite Box"),
+    "no such id": ("Nowhere-v0", {"name": None}, ConfigError, "Nowhere"),
+    "no such module": ("no_such_module:Nowhere-v0", {"name": None}, ConfigError, "no_such_module"),
+    "no name": (screen(), {"name": None}, ConfigError, "name"),
+    "a name that is taken": ("CarRacing-v3", {"name": None}, ConfigError, "world of the package"),
+    "no time limit": (screen(), {"max_episode_steps": None}, ConfigError, "max_episode_steps"),
+    "crop": (screen(), {"crop": (0, 11, 0, 12)}, ConfigError, "crop"),
+    "skip": (screen(), {"frame_skip": 0}, ConfigError, "frame_skip"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_before_anything_is_recorded(case: str) -> None:
+    source, settings, error, message = REFUSED[case]
+    with pytest.raises(error, match=message):
+        world_of(source, **settings)
+
+
+def test_what_only_shows_later_is_refused_while_it_is_recorded() -> None:
+    late = PROBED_STEPS + 2
+    world = world_of(screen(pays=lambda step: float("inf") if step > late else 0.0), max_episode_steps=60)
+    with pytest.raises(RewardError, match="finite"):
+        record_episode(world.players["held"](), 0, 60, world=world)
+
+
+@pytest.mark.parametrize("world", ["no_such_module:WORLD", ":", ".relative:WORLD", "math:", "", 5])
+def test_what_names_no_world_is_refused(world: Any) -> None:
+    with pytest.raises(ConfigError, match="module:OBJECT"):
+        find(world)
+
+
+@pytest.mark.parametrize(("source", "error"), [("x = = 1", "SyntaxError"), ("raise RuntimeError('boom')", "boom")])
+def test_a_module_that_fails_is_refused_by_its_own_error(
+    source: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing_world.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=rf"failing_world:WORLD.*{error}"):
+        find("failing_world:WORLD")
+
+
+def test_keys_do_not_take_those_of_play() -> None:
+    for space in (gym.spaces.Discrete(18), gym.spaces.MultiBinary(12), gym.spaces.Box(-1, 1, (3,))):
+        actions = world_of(screen(actions=space)).actions
+        assert actions.keys
+        require_free(actions)
+
+
+@pytest.mark.parametrize(
+    ("module", "library", "player"),
+    [("pendulum:PENDULUM", "pygame", "drifting"), ("freeway:FREEWAY", "ale_py", "held"),
+     ("space_invaders:SPACE_INVADERS", "minatar", "held")],
+)  # fmt: skip
+def test_the_examples_record(module: str, library: str, player: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed")
+    folder = Path(__file__).parents[2] / "docs" / "examples" / "worlds"
+    monkeypatch.syspath_prepend(folder)
+    assert len((folder / f"{module.split(':')[0]}.py").read_text(encoding="utf-8").splitlines()) < 40
+    world = find(module)
+    episode = record_episode(world.players[player](), 1, 10, world=world)
+    assert episode.frames.std(axis=(1, 2, 3)).min() > 5  # something is drawn
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_it_can_be_seen_through_v_and_m(kind: str, make_world_model: Callable[..., WorldModel]) -> None:
+    world = world_of(screen(actions=SPACES[kind][0]))
+    model = make_world_model(latent_size=8, hidden_size=12)
+    memory = MDNRNN(8, world.actions.size, 12, 3).eval().requires_grad_(False)
+    card = {"world": world.name, "actions": to_card(world.actions), "rewards": to_card(world.rewards)}
+    bundle = WorldModel(model.vision, memory, model.starts, None, {**model.card, **card})
+    env = gym.make("dreamgym:Latent-v0", world_model=bundle, world=world)
+    assert env.action_space == world.actions.space()
+    env.reset(seed=1)
+    env.action_space.seed(1)
+    assert [env.step(env.action_space.sample())[1] for _ in range(4)] == [1.0, 2.0, 3.0, 4.0]
