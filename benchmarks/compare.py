@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tabulate import tabulate
+
 __all__ = ["CASES", "Case", "main"]
 
 
@@ -163,9 +165,8 @@ def main() -> None:
                 best[case][index] = max(best[case][index], _ask(workers[index], case))
     for worker in workers:
         worker.communicate()
-    print("| case | old | new | new / old |\n|---|--:|--:|--:|")
-    for case, (old, new) in best.items():
-        print(f"| {case} | {old:,.0f} | {new:,.0f} | {new / old:.2f} |")
+    rows = [(str(case), old, new, new / old) for case, (old, new) in best.items()]
+    print(tabulate(rows, ("case", "old", "new", "new / old"), "pipe", floatfmt=("", ",.0f", ",.0f", ".2f")))
 
 
 if __name__ == "__main__":

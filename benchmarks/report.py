@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.measuring import Figure
 from benchmarks.reality import SHIPPED
 from dreamgym.files import write_text
+from dreamgym.reporting import markdown_table
 
 __all__ = ["Results", "fill_page", "plot_curves", "write_json"]
 
@@ -100,13 +101,13 @@ def _machine(results: Results) -> str:
 
 
 def _table(figures: Sequence[Figure]) -> str:
-    lines = ["| what | median (lowest – highest) | × CarRacing-v3 | of the roof |", "|---|---|---|---|"]
+    rows = []
     for figure in figures:
         case = figure.case
         ratio = "" if figure.times_reference is None else number(figure.times_reference)
         threads = f", {case.threads} threads" if case.unit == "GFLOP/s" and case.threads > 1 else ""
-        lines.append(f"| {case.name}{threads} | {_spread(figure)} {case.unit} | {ratio} | {_share(figure)} |")
-    return "\n".join(lines)
+        rows.append((case.name + threads, f"{_spread(figure)} {case.unit}", ratio, _share(figure)))
+    return markdown_table(("what", "median (lowest – highest)", "× CarRacing-v3", "of the roof"), rows)
 
 
 def _pivot(figures: Sequence[Figure]) -> str:
@@ -118,9 +119,8 @@ def _pivot(figures: Sequence[Figure]) -> str:
         for figure in figures
     }
     unit = f"Unit: {figures[0].case.unit}; after the range, the share of the roof measured right after."
-    lines = [unit, "", f"| batch | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    lines += [f"| {batch:,} | {' | '.join(cells.get((batch, name), '') for name in names)} |" for batch in batches]
-    return "\n".join(lines)
+    rows = [(f"{batch:,}", *(cells.get((batch, name), "") for name in names)) for batch in batches]
+    return f"{unit}\n\n{markdown_table(('batch', *names), rows)}"
 
 
 def _spread(figure: Figure) -> str:

@@ -19,6 +19,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from dreamgym.reporting import markdown_table
+
 __all__ = ["FOLDER", "Costs", "Outcome", "collecting", "evolving", "measured_costs", "plot"]
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "experiments" / "benchmarks"
@@ -173,10 +175,9 @@ def _table(costs: Costs) -> str:
     for cores in _CORES:
         first, second = collecting(costs, cores), evolving(costs, cores)
         rows.append([cores, *_cells(first, _FRAMES / first.seconds), *_cells(second, _GENERATIONS / second.seconds)])
-    headers = ["cores", "10 M frames", "frames/s", "workers busy", "bottleneck"]
-    headers += ["1,800 generations", "generations/s", "workers busy", "bottleneck"]
-    lines = [headers, ["---"] * len(headers), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    header = ["cores", "10 M frames", "frames/s", "workers busy", "bottleneck"]
+    header += ["1,800 generations", "generations/s", "workers busy", "bottleneck"]
+    return markdown_table(header, rows)
 
 
 def _cells(outcome: Outcome, rate: float) -> list[str]:

@@ -19,6 +19,7 @@ import torch
 
 from dreamgym.dream.core import DreamCore
 from dreamgym.memory.trainee import make_memory
+from dreamgym.reporting import markdown_table
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import ModelSizes
 from dreamgym.worlds.registry import find
@@ -93,9 +94,8 @@ def main() -> None:
         for name, rate in cases.items():
             figures[name].append(rate())
     real = max(figures["ViZDoom, 320 x 240"])
-    print("| | steps a CPU second | x ViZDoom |\n|---|--:|--:|")
-    for name, rates in figures.items():
-        print(f"| {name} | {max(rates):,.0f} | {max(rates) / real:,.0f} |")
+    rows = [(name, f"{max(rates):,.0f}", f"{max(rates) / real:,.0f}") for name, rates in figures.items()]
+    print(markdown_table(("", "steps a CPU second", "x ViZDoom"), rows))
     if options.out is not None:
         options.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
+from tabulate import tabulate
 
 from dreamgym import __version__
 from dreamgym.files import file_sha256, to_json
@@ -17,20 +18,18 @@ from dreamgym.worlds.base import World
 __all__ = ["markdown_table", "provenance", "text_table"]
 
 
-def text_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the first column to the left and the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for first, *rest in rows:
-        cells = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
+# Cells as they were formatted, the first column to the left and the others to the right.
+_CELLS: Final[dict[str, Any]] = {"disable_numparse": True, "stralign": "right", "colalign": ("left",)}
+
+
+def text_table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of cells in columns, the first of text and the others of numbers."""
+    return str(tabulate(rows, tablefmt="plain", **_CELLS))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table whose first column is text and whose others are numbers."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return str(tabulate(rows, header, "pipe", **_CELLS))
 
 
 def provenance(

@@ -16,7 +16,19 @@ def test_text_table_sets_names_to_the_left_and_numbers_to_the_right() -> None:
 
 
 def test_markdown_table_has_a_line_a_row() -> None:
-    assert markdown_table(("what", "n"), [("a", 1)]) == "| what | n |\n| --- | ---: |\n| a | 1 |"
+    assert markdown_table(("what", "n"), [("a", 1)]) == "| what   |   n |\n|:-------|----:|\n| a      |   1 |"
+
+
+def test_markdown_table_leaves_cells_as_they_were_formatted() -> None:
+    lines = markdown_table(("what", "n", "m"), [("0.10", "+3", ""), ("a", "1,000", "**no**")]).splitlines()
+    assert [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]] == [
+        ["0.10", "+3", ""],
+        ["a", "1,000", "**no**"],
+    ]
+
+
+def test_markdown_table_without_rows_is_its_header() -> None:
+    assert markdown_table(("what", "n"), []).split("\n")[0].split() == ["|", "what", "|", "n", "|"]
 
 
 def test_a_report_names_no_folder_of_this_machine_for_the_package_s_own_bundle(

@@ -24,6 +24,7 @@ from dreamgym.data.seeds import FIDELITY_SEEDS
 from dreamgym.evaluate import evaluate_dream, evaluate_real
 from dreamgym.evolve.dream_rollouts import DreamTrials
 from dreamgym.files import atomic_write, write_json, write_text
+from dreamgym.reporting import markdown_table
 from dreamgym.world_model import locate
 from dreamgym.worlds.base import World
 from dreamgym.worlds.registry import find
@@ -100,16 +101,15 @@ def _evolved(options: argparse.Namespace, world: World, temperature: float, seed
 
 def table(world: World, cells: Sequence[dict[str, Any]]) -> str:
     """A Markdown table, a row a temperature: mean and standard deviation over all episodes of all seeds."""
-    lines = ["| temperature | dream | reality | paper: dream | paper: reality |", "|---|---|---|---|---|"]
+    rows = []
     for temperature in sorted({each["temperature"] for each in cells}):
         row = [f"{temperature:g}"]
         for where in ("dream", "real"):
             scores = np.concatenate([each[where] for each in cells if each["temperature"] == temperature])
             row.append(f"{scores.mean():.0f} ± {scores.std():.0f}")
         paper = PAPER.get(world.name, {}).get(temperature)
-        row += ["", ""] if paper is None else [str(number) for number in paper]
-        lines.append(f"| {' | '.join(row)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([*row, *(paper or ("", ""))])
+    return markdown_table(("temperature", "dream", "reality", "paper: dream", "paper: reality"), rows) + "\n"
 
 
 def plot(path: Path, world: World, cells: Sequence[dict[str, Any]]) -> None:
