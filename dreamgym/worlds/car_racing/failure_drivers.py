@@ -21,7 +21,32 @@ __all__ = [
 Triple = tuple[float, float, float]
 
 
-class AimlessFollower(TrackFollower):
+class _GivingUp(TrackFollower):
+    """A follower that gives up: at once, or in a share of the episodes after a while."""
+
+    LATER: float
+    """The share."""
+    LONGEST = 250
+    """Frames that it follows for, at most."""
+
+    def reset(self, env: Any, rng: Rng) -> None:
+        """See :class:`~dreamgym.worlds.base.Player`."""
+        super().reset(env, rng)
+        self._follow_left = int(rng.integers(self.LONGEST)) if rng.random() < self.LATER else 0
+
+    def act(self, frame: Frame) -> Action:
+        """See :class:`~dreamgym.worlds.base.Player`."""
+        if self._follow_left > 0:
+            self._follow_left -= 1
+            return super().act(frame)
+        return self._after()
+
+    def _after(self) -> Action:
+        """What it does from then on."""
+        raise NotImplementedError
+
+
+class AimlessFollower(_GivingUp):
     """A follower that soon gives up.
 
     From then on it holds one simple action after another, for seconds each.
@@ -46,19 +71,16 @@ class AimlessFollower(TrackFollower):
     )
     KINDS: Final = (SLOW, SLOW, QUICK, None)
     """Drawn from for each action; None is a random one."""
+    LATER = 0.4
+    LONGEST = 400
 
     def reset(self, env: Any, rng: Rng) -> None:
         """See :class:`~dreamgym.worlds.base.Player`."""
         super().reset(env, rng)
-        self._follow_left = int(rng.integers(400)) if rng.random() < 0.4 else 0
         self._hold_left = 0
         self._kinds = (self.SLOW,) if rng.random() < 0.5 else self.KINDS
 
-    def act(self, frame: Frame) -> Action:
-        """See :class:`~dreamgym.worlds.base.Player`."""
-        if self._follow_left > 0:
-            self._follow_left -= 1
-            return super().act(frame)
+    def _after(self) -> Action:
         if self._hold_left == 0:
             self._held = self._choose()
             longest = 120.0 if abs(self._held[0]) == 1.0 else 700.0
@@ -100,28 +122,25 @@ class TurningFollower(TrackFollower):
         return super().act(frame)
 
 
-class ParkingFollower(TrackFollower):
+class ParkingFollower(_GivingUp):
     """A follower that swerves, brakes to a stop, and stays there.
 
     On the grass nothing that M sees tells a car that stands from one that rolls. That it has braked for long enough
     must do, and M has to believe it for as long as the car stands.
     """
 
+    LATER = 0.5
+
     def reset(self, env: Any, rng: Rng) -> None:
         """See :class:`~dreamgym.worlds.base.Player`."""
         super().reset(env, rng)
-        self._follow_left = int(rng.integers(250)) if rng.random() < 0.5 else 0
         self._swerve_left = int(rng.integers(10, 120))
         self._brake_left = int(rng.integers(15, 100))
         self._swerve = clip(rng.uniform(-1.0, 1.0), rng.uniform(0.2, 1.2), 0.0)
         self._brake = clip(0.0, 0.0, rng.uniform(0.3, 1.3))
         self._park = self._brake if rng.random() < 0.2 else clip(0.0, 0.0, 0.0)
 
-    def act(self, frame: Frame) -> Action:
-        """See :class:`~dreamgym.worlds.base.Player`."""
-        if self._follow_left > 0:
-            self._follow_left -= 1
-            return super().act(frame)
+    def _after(self) -> Action:
         if self._swerve_left > 0:
             self._swerve_left -= 1
             return self._swerve
@@ -131,7 +150,7 @@ class ParkingFollower(TrackFollower):
         return self._park
 
 
-class CirclingFollower(TrackFollower):
+class CirclingFollower(_GivingUp):
     """A follower that drives in a circle.
 
     It holds the steering to one side and the gas where it is, from the start or from further on.
@@ -140,21 +159,18 @@ class CirclingFollower(TrackFollower):
     turn, and M has to know all the same that nothing new is to be had.
     """
 
+    LATER = 0.4
+
     def reset(self, env: Any, rng: Rng) -> None:
         """See :class:`~dreamgym.worlds.base.Player`."""
         super().reset(env, rng)
-        self._follow_left = int(rng.integers(250)) if rng.random() < 0.4 else 0
         self._held = clip(rng.choice([-1.0, 1.0]) * rng.uniform(0.15, 1.0), rng.uniform(0.1, 0.8), 0.0)
 
-    def act(self, frame: Frame) -> Action:
-        """See :class:`~dreamgym.worlds.base.Player`."""
-        if self._follow_left > 0:
-            self._follow_left -= 1
-            return super().act(frame)
+    def _after(self) -> Action:
         return self._held
 
 
-class LeavingFollower(TrackFollower):
+class LeavingFollower(_GivingUp):
     """A follower that drives straight off the playfield.
 
     It turns away from the road, or lets the road do so.
@@ -163,20 +179,17 @@ class LeavingFollower(TrackFollower):
     soon a car that does not steer is off the road.
     """
 
+    LATER = 0.6
+
     def reset(self, env: Any, rng: Rng) -> None:
         """See :class:`~dreamgym.worlds.base.Player`."""
         super().reset(env, rng)
-        self._follow_left = int(rng.integers(250)) if rng.random() < 0.6 else 0
         self._turn_left = int(rng.integers(5, 110)) if rng.random() < 0.5 else 0
         self._turning = clip(rng.choice([-1.0, 1.0]) * rng.uniform(0.2, 1.0), rng.uniform(0.1, 1.0), 0.0)
         gas = np.exp(rng.uniform(np.log(0.05), np.log(2.0)))  # full in every fifth episode
         self._away = clip(rng.normal(0.0, 0.02), gas, 0.0)
 
-    def act(self, frame: Frame) -> Action:
-        """See :class:`~dreamgym.worlds.base.Player`."""
-        if self._follow_left > 0:
-            self._follow_left -= 1
-            return super().act(frame)
+    def _after(self) -> Action:
         if self._turn_left > 0:
             self._turn_left -= 1
             return self._turning
