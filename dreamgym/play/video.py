@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import tempfile
+import time
+import weakref
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,15 +65,13 @@ class Video:
             raise OutputFolderError(f"expected the name of a video's file, got the folder {path}; choose another name")
         make_folder(path.parent)
         try:
-            # A folder, which goes when the process ends, whatever ended it and wherever ffmpeg stood: a signal can come
-            # before ffmpeg has opened its file.
-            self._folder = tempfile.TemporaryDirectory(
-                prefix=f".{path.name}.", dir=path.parent, ignore_cleanup_errors=True
-            )
+            folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         except OSError as error:
             error.filename = str(path)
             raise
-        self._temporary = Path(self._folder.name) / path.name
+        # A folder, which goes with this object or the process, wherever ffmpeg stands: a signal may come at any moment.
+        self._remove_folder = weakref.finalize(self, _remove, folder)
+        self._temporary = folder / path.name
         self._is_gif = path.suffix.lower() == ".gif"
         self._writer: Any = imageio_ffmpeg.write_frames(
             str(self._temporary),
@@ -135,7 +136,16 @@ class Video:
     def discard(self) -> None:
         """Stop, and leave nothing unfinished."""
         self._writer.close()
-        self._folder.cleanup()
+        self._remove_folder()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which an ffmpeg that nobody waits for may just be opening its file."""
+    for _ in range(100):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.05)
 
 
 def require_ffmpeg() -> None:
