@@ -31,7 +31,7 @@ class EpisodeLog:
         self.end()
 
     def __len__(self) -> int:
-        return len(self._actions)
+        return max(0, len(self._frames) - 1)
 
     def end(self) -> None:
         """Forget the episode, and record no more of it."""
@@ -67,10 +67,10 @@ class EpisodeLog:
             return
         self._actions.append(action)
         self._rewards.append(reward)
-        self._frames.append(frame)
         self._players[player] = None
         if self._recorder is not None:
             self._recorder.step()
+        self._frames.append(frame)  # last: a step that Ctrl-C interrupts does not count
 
     def episode(
         self, *, ended: str | None, total_units: float, world: str, versions: Mapping[str, Any]
@@ -88,8 +88,8 @@ class EpisodeLog:
         terminated = ended in ("complete", "failed") and not self._cut
         return Episode(
             frames=np.stack(self._frames),
-            actions=np.stack(self._actions).astype(np.float32),
-            rewards=np.array(self._rewards, np.float32),
+            actions=np.stack(self._actions[: len(self)]).astype(np.float32),
+            rewards=np.array(self._rewards[: len(self)], np.float32),
             terminated=terminated,
             truncated=not terminated,
             complete=terminated and ended == "complete",
@@ -97,9 +97,13 @@ class EpisodeLog:
             seed=self._seed,
             player="+".join(self._players),
             versions=versions,
-            labels={} if self._recorder is None else self._recorder.labels(),
+            labels=self._labels(),
             world=world,
         )
+
+    def _labels(self) -> dict[str, NDArray[np.float32]]:
+        found = {} if self._recorder is None else self._recorder.labels()
+        return {name: label[: len(self) + 1] for name, label in found.items()}
 
 
 class EpisodeFolder:
