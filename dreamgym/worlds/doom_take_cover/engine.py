@@ -42,17 +42,20 @@ for argument; do
     [ "$last" = +viz_instance_id ] && id=$argument
     last=$argument
 done
-echo "$$ $id" > started
+echo "$$ $id" > started || exit 1
 exec {engine} "$@"
 """
 
 # `read` returns at a line, which close() writes, or at the pipe's end, when the player's process is gone, whatever
-# ended it. An engine may be starting at that moment: it has 5 seconds to say so, and none starts later.
+# ended it. An engine may be starting at that moment: it has 5 seconds to say so, and none starts later, since its
+# launcher then finds a folder in the place of its file, or nothing.
 _WATCHDOG: Final = """
 trap "" INT TERM HUP
 if read _; then tries=5; else tries=0; fi
 cd "$0" || exit 0
-until read pid id < started || [ "$tries" = 5 ]; do
+until read pid id < started; do
+    [ "$tries" -ge 5 ] && mkdir started && break
+    [ "$tries" -ge 60 ] && break
     sleep 1
     tries=$((tries + 1))
 done
