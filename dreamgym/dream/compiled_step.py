@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import numba
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -58,6 +59,7 @@ def _loop(function: F) -> F:
     except RuntimeError:  # there is no folder to keep compiled loops in
         return cast(F, numba.njit(**options)(function))
     _distinguish(compiled)
+    _take_turns(compiled)
     return cast(F, compiled)
 
 
@@ -67,6 +69,22 @@ def _distinguish(compiled: Any) -> None:
     cache = compiled._cache
     key = cache._index_key
     cache._index_key = lambda *arguments: (*key(*arguments), digest)
+
+
+def _take_turns(compiled: Any) -> None:
+    """Have processes use the folder of compiled loops one at a time: two that save at once choose the same file."""
+    cache = compiled._cache
+
+    def alone(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            folder = Path(cache._cache_path)
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".dreamgym-loops.lock"):
+                return function(*arguments)
+
+        return call
+
+    cache.load_overload, cache.save_overload = alone(cache.load_overload), alone(cache.save_overload)
 
 
 _pay = cast(Any, numba.njit(nogil=True, error_model="numpy")(pay_row))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from dreamgym.dream import compiled_step
 from dreamgym.dream.core import DreamCore
@@ -143,3 +145,21 @@ def test_compiled_loops_are_kept_apart_by_all_of_their_sources(tmp_path: Path, m
     (tmp_path / "vector_math.py").write_text("changed", encoding="utf-8")
     monkeypatch.setattr(compiled_step, "_COMPILED_IN", (tmp_path / "vector_math.py", *compiled_step._COMPILED_IN[1:]))
     assert key()[-1] != one[-1]
+
+
+def test_compiled_loops_are_kept_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    made: Any = compiled_step._loop(_twice)
+    folder = Path(made._cache._cache_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    compiling = threading.Thread(target=made, args=(2,))
+    with FileLock(folder / ".dreamgym-loops.lock"):
+        compiling.start()
+        compiling.join(0.5)
+        assert compiling.is_alive() and not list(folder.glob("*.nbi"))
+    compiling.join(300)
+    assert list(folder.glob("*.nbi")) and made(2) == 4
+
+
+def _twice(value: int) -> int:
+    return 2 * value
