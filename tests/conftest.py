@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.context import SpawnProcess
@@ -61,6 +63,15 @@ def make_starts(memory: MDNRNN, at_start: int, anywhere: int, hard: int) -> Star
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow ones first, lest one be left to the end, when the other processes have nothing more to do."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True)
+def _own_random_numbers(request: pytest.FixtureRequest) -> None:
+    """What a test draws depends on the test alone, not on those before it in the same process."""
+    seed = zlib.crc32(request.node.nodeid.encode())
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the global one is what is to be set
+    torch.manual_seed(seed)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamgym import cli
 from dreamgym.collect.collect import collect
 from dreamgym.collect.command import controller_players
 from dreamgym.config import CollectConfig, EvolveConfig
@@ -25,7 +26,6 @@ from dreamgym.evaluate.real import RealSettings, evaluate_player, evaluate_real
 from dreamgym.evolve.dream_rollouts import DreamTrials
 from dreamgym.world_model import WorldModel
 from tests.support.clusters import cluster, engine, have, head, kill_one
-from tests.support.processes import running, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,33 +42,43 @@ def shards(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in episode_paths(folder)}
 
 
+@pytest.fixture(autouse=True)
+def _own_process_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs in this process leaves it as it is."""
+    monkeypatch.setattr(cli, "set_process_policy", lambda: None)
+
+
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one process records."""
     return shards(collect(recording(tmp_path_factory.mktemp("alone") / "run")))
 
 
-def when(holds: Callable[[], bool], act: Callable[[], None]) -> AbstractContextManager[Any]:
-    """Do something in the midst of the block."""
+KILLED_DRIVER = """
+import os, signal, sys
+from importlib import import_module
+from dreamgym import cli
 
-    class Watching:
-        def __enter__(self) -> None:
-            self.thread = threading.Thread(target=lambda: (wait_until(holds), act()))
-            self.thread.start()
+place, name, *arguments = sys.argv[1:]
+module, done = import_module(place), []
+write = getattr(module, name)
 
-        def __exit__(self, *_: object) -> None:
-            self.thread.join()
+def counted(*given):
+    write(*given)
+    done.append(given)
+    if len(done) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    return Watching()
+setattr(module, name, counted)
+cli.main(arguments)
+"""
 
 
-def kill_once(holds: Callable[[], bool], command: list[str], log: Path) -> None:
-    """Start a driver and kill it in the midst of its work."""
-    with log.open("w") as output, running(command, stdout=output, stderr=output) as driver:
-        wait_until(lambda: holds() or driver.poll() is not None, seconds=600)
-        assert holds(), f"the driver's status is {driver.poll()}; it wrote:\n{log.read_text()}"
-        driver.kill()
-        driver.wait()
+def kill_once(arguments: list[str], place: str, name: str) -> None:
+    """Start a driver that kills itself when it has called a function of a module, which writes results, twice."""
+    command = [sys.executable, "-c", KILLED_DRIVER, place, name, *arguments]
+    driver = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert driver.returncode == -signal.SIGKILL, driver.stderr
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 3])
@@ -86,12 +96,20 @@ def test_the_same_episodes_come_though_a_machine_dies(
     cluster: Any,
     tmp_path: Path,
     recorded: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     have(cluster, 2)
-    run = tmp_path / "run"
+    run, module = tmp_path / "run", sys.modules["dreamgym.collect.collect"]
+    write = module.write_bytes
 
-    with when(lambda: run.is_dir() and len(episode_paths(run)) >= 2, lambda: kill_one(cluster)):
-        assert shards(collect(recording(run, workers=None, engine=engine(cluster)))) == recorded
+    def write_and_kill(*given: Any) -> None:
+        write(*given)
+        if len(episode_paths(run)) == 2:
+            kill_one(cluster)
+
+    monkeypatch.setattr(module, "write_bytes", write_and_kill)
+    assert shards(collect(recording(run, workers=None, engine=engine(cluster)))) == recorded
+    assert len(cluster.worker_nodes) == 1
 
 
 def test_a_killed_driver_is_started_again(
@@ -101,13 +119,11 @@ def test_a_killed_driver_is_started_again(
 ) -> None:
     have(cluster, 2)
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "dreamgym.cli", "collect", "--out", str(run), "--engine", engine(cluster)]
-    command += ["--frames", "200", "--lengths", "15", "20"]
-    kill_once(lambda: run.is_dir() and len(episode_paths(run)) >= 2, command, tmp_path / "driver.log")
+    arguments = ["collect", "--out", str(run), "--engine", engine(cluster), "--frames", "200", "--lengths", "15", "20"]
+    kill_once(arguments, "dreamgym.collect.collect", "write_bytes")
     kept = {path: path.stat().st_mtime_ns for path in episode_paths(run)}
-    assert 2 <= len(kept) < len(recorded)
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
+    assert len(kept) == 2 < len(recorded)
+    assert cli.main(arguments) == 0
     assert shards(run) == recorded
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert sorted(path.name for path in run.iterdir() if path.name[0] != ".") == sorted([*recorded, "config.json"])
@@ -184,9 +200,13 @@ def test_candidates_score_the_same_though_a_machine_dies(
     steady_world_model.save(evolution.world_model)
     have(cluster, 2)
 
+    timer = threading.Timer(0.2, lambda: kill_one(cluster))
+
     def soon(generation: int) -> None:
         if generation == 1:
-            threading.Timer(0.2, lambda: kill_one(cluster)).start()
+            timer.start()
+        if generation == 2:  # kill_one asks the driver, which must be connected
+            timer.join()
 
     np.testing.assert_array_equal(returns(replace(long, engine=engine(cluster)), soon), alone)
     assert len(cluster.worker_nodes) == 1
@@ -194,21 +214,13 @@ def test_candidates_score_the_same_though_a_machine_dies(
 
 def test_an_evolution_whose_driver_was_killed_goes_on_to_the_same(cluster: Any, evolution: EvolveConfig) -> None:
     have(cluster, 2)
-    command = [sys.executable, "-m", "dreamgym.cli", "evolve", "--world-model", str(evolution.world_model)]
-    command += ["--population", "6", "--rollouts", "4", "--max-episode-steps", "400", "--generations", "40"]
-    command += ["--validation-episodes", "1", "--validate-every", "100"]
-
-    def begin(name: str, *more: str) -> list[str]:
-        return [*command, "--out", str(evolution.out / name), *more]
-
-    whole = subprocess.run(begin("whole", "--workers", "1"), capture_output=True, text=True, check=False)
-    assert whole.returncode == 0, whole.stderr
-    log = evolution.out / "cut" / "generations.jsonl"
-    on_cluster = begin("cut", "--engine", engine(cluster))
-    kill_once(
-        lambda: log.exists() and len(log.read_text().splitlines()) >= 2, on_cluster, evolution.out.parent / "driver.log"
-    )
-    again = subprocess.run(on_cluster, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    command = ["evolve", "--world-model", str(evolution.world_model), "--population", "6", "--rollouts", "4"]
+    command += ["--max-episode-steps", "400", "--generations", "6", "--validation-episodes", "1"]
+    command += ["--validate-every", "100", "--out"]
+    cut = [*command, str(evolution.out / "cut"), "--engine", engine(cluster)]
+    assert cli.main([*command, str(evolution.out / "whole"), "--workers", "1"]) == 0
+    kill_once(cut, "dreamgym.controller.cma_es", "append_line")
+    assert len((evolution.out / "cut" / "generations.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert cli.main(cut) == 0
     one, other = (evolution.out / name / "controller.safetensors" for name in ("whole", "cut"))
     assert one.read_bytes() == other.read_bytes()

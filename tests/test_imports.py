@@ -180,11 +180,12 @@ def test_import_loads_neither_torch_nor_pygame() -> None:
 
 def test_import_takes_little_time_where_gymnasium_is_there() -> None:
     code = (
-        # The process's own time: what a busy machine gives to others is not dreamgym's.
-        "import gymnasium, time; begin = time.process_time(); import dreamgym; print(time.process_time() - begin)\n"
+        # The process's own time, in that of Gymnasium: neither a busy machine nor a slow one counts.
+        "import time; start = time.process_time(); import gymnasium; begin = time.process_time(); import dreamgym\n"
+        "print((time.process_time() - begin) / (begin - start))\n"
         "assert 'DreamCarRacing-v0' in gymnasium.registry and 'LatentCarRacing-v0' in gymnasium.registry"
     )
-    assert min(float(run_python(code)) for _ in range(3)) < 0.3
+    assert min(float(run_python(code)) for _ in range(3)) < 1.5
 
 
 def test_registered_ids_name_real_classes() -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +30,16 @@ def adding(settings: float) -> Callable[[float], float]:
 def slow_first(settings: None) -> Callable[[float], float]:
     def work(item: float) -> float:
         time.sleep(item)
+        return item
+
+    return work
+
+
+def first_waits(folder: Path) -> Callable[[int], int]:
+    """Item 0 is done when there is a file ``go``, all others at once."""
+
+    def work(item: int) -> int:
+        assert item or wait_until((folder / "go").exists)
         return item
 
     return work
@@ -75,8 +84,9 @@ def torch_threads(settings: None) -> Callable[[int], int]:
 def _nothing_is_left(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    before = set(multiprocessing.active_children())
     yield
-    assert not multiprocessing.active_children()
+    assert not set(multiprocessing.active_children()) - before
     assert not list(folder.iterdir())
 
 
@@ -88,10 +98,13 @@ def test_results_are_in_order_however_many_workers(workers: int) -> None:
         assert in_order(pool, []) == []
 
 
-def test_results_come_as_they_are_ready() -> None:
-    with start(slow_first, None, workers=2) as pool:
-        in_order(pool, [0.0, 0.0])  # both have started
-        assert list(pool.results([1.0, 0.0])) == [(1, 0.0), (0, 1.0)]
+def test_results_come_as_they_are_ready(tmp_path: Path) -> None:
+    found = []
+    with start(first_waits, tmp_path, workers=2) as pool:
+        for place, result in pool.results([0, 1]):
+            found.append((place, result))
+            (tmp_path / "go").touch()
+    assert found == [(1, 1), (0, 0)]
 
 
 def test_each_worker_builds_once(tmp_path: Path) -> None:
@@ -141,19 +154,16 @@ def _killed(settings: bytes) -> Callable[[int], int]:
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="POSIX signals")
 def test_a_worker_stopped_while_it_starts_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_engine, "STARTING_SECONDS", 2.0)
+    monkeypatch.setattr(local_engine, "_begin", _stopped)
     with start(slow_first, None, workers=2) as pool:
         started = pool._context.started  # type: ignore[attr-defined]
-
-        def stop() -> None:
-            assert wait_until(lambda: bool(started and started[0].pid))
-            os.kill(started[0].pid, signal.SIGSTOP)
-
-        thread = threading.Thread(target=stop)
-        thread.start()
         with pytest.raises(WorkerError, match="stopped answering for 2 seconds"):
-            list(pool.results([600.0, 600.0]))  # so that the other worker cannot do both meanwhile
-        thread.join()
-    assert not any(process.is_alive() for process in started)
+            in_order(pool, [0.0, 0.0])
+    assert len(started) == 2 and not any(process.is_alive() for process in started)
+
+
+def _stopped(folder: Path) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def test_a_worker_that_exits_is_named() -> None:
@@ -179,7 +189,7 @@ def test_what_cannot_be_done_is_refused_at_once() -> None:
 
 def test_a_loop_may_be_left_early() -> None:
     with start(slow_first, None, workers=2) as pool:
-        for place, _ in pool.results([0.0, 60.0, 60.0]):
+        for place, _ in pool.results([0.0, 600.0, 600.0]):
             assert place == 0
             break
 
@@ -191,7 +201,7 @@ from tests.test_parallel import slow_first
 
 if __name__ == "__main__":
     with start(slow_first, None, workers=2) as pool:
-        for place, _ in pool.results([0.0, 60.0, 60.0]):
+        for place, _ in pool.results([1.0, 600.0, 600.0]):  # so that the first is busy when the second is given
             print(*(process.pid for process in pool._context.started), flush=True)
 """
 
@@ -217,8 +227,8 @@ def test_workers_end_with_their_parent(number: signal.Signals, tmp_path: Path) -
             os.killpg(script.pid, signal.SIGINT)  # as a terminal does
         else:
             script.kill()
-        assert wait_until(lambda: not any(map(runs, pids)), seconds=10)
-        _, errors = script.communicate(timeout=60)
+        assert wait_until(lambda: not any(map(runs, pids)))
+        _, errors = script.communicate(timeout=300)
     assert script.returncode != 0
     assert errors.count("KeyboardInterrupt") == (number == signal.SIGINT)  # the parent's alone
 
@@ -229,7 +239,7 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
         "import operator\nfrom dreamgym.parallel import in_order, start\n"
         "with start(operator.attrgetter, 'real', workers=2) as workers:\n    print(in_order(workers, [1, 2]))\n"
     )
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=600, cwd=ROOT)
     assert ended.returncode == 1
     assert 'if __name__ == "__main__"' in ended.stderr.replace("'", '"')
     assert "AttributeError" not in ended.stderr

@@ -8,17 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from dreamgym import ray_engine
 from dreamgym.errors import ClusterError, ConfigError, EpisodeFileError, InstallationError, WorkerError
 from dreamgym.parallel import in_order, start
-from tests.support.cluster_work import Harm, harmful, on_nodes
+from tests.support.cluster_work import Harm, alone, harmful, on_nodes
 from tests.support.clusters import cluster, engine, have, head, kill_one
 from tests.support.processes import running, runs, wait_until
 from tests.test_parallel import environment, failing, slow_first, torch_threads
@@ -43,13 +41,14 @@ def test_results_are_the_same_on_any_number_of_machines(cluster: Any, nodes: int
 
 
 @on_cluster
-def test_workers_bounds_what_is_worked_on_at_once(cluster: Any, tmp_path: Path) -> None:
+def test_workers_bounds_what_is_worked_on_at_once(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_engine, "PATIENCE_SECONDS", 3600.0)  # no item is given out a second time
     have(cluster, cpus=2)
-    with start(harmful, Harm(tmp_path, 0.3), workers=1, engine=engine(cluster)) as pool:
+    with start(alone, tmp_path, workers=1, engine=engine(cluster)) as pool:
         assert pool.count == 1
-        in_order(pool, range(4))
-    begun = sorted(path.stat().st_mtime for path in tmp_path.iterdir())
-    assert np.diff(begun).min() > 0.29
+        assert in_order(pool, range(4)) == [True] * 4
 
 
 @on_cluster
@@ -66,11 +65,13 @@ def test_workers_have_one_thread_and_no_window(cluster: Any) -> None:
 def test_what_a_worker_left_undone_is_done_by_another(
     cluster: Any, number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_engine, "PATIENCE_SECONDS", 5.0)
+    died = number == signal.SIGKILL  # which Ray sees; that a worker hangs shows in the time alone
+    monkeypatch.setattr(ray_engine, "PATIENCE_SECONDS", 3600.0 if died else 5.0)
     have(cluster, cpus=2)
     with start(harmful, Harm(tmp_path, number=number), engine=engine(cluster)) as pool:
         assert in_order(pool, range(8)) == [item * item for item in range(8)]
-    assert len(list(tmp_path.glob("3-*"))) == 2
+    tries = len(list(tmp_path.glob("3-*")))
+    assert tries == 2 if died else tries >= 2  # more where the second took long, too
 
 
 @on_cluster
@@ -115,7 +116,7 @@ def test_a_machine_that_joins_late_takes_its_share(cluster: Any) -> None:
     have(cluster)
     nodes = set()
     with start(on_nodes, 0.3, engine=engine(cluster)) as pool:
-        for place, node in pool.results(range(60)):
+        for place, node in pool.results(range(10_000)):  # the second machine may take a while to start a worker
             nodes.add(node)
             if place == 0:
                 have(cluster, 2)
@@ -170,7 +171,7 @@ from dreamgym.parallel import start
 from tests.support.cluster_work import Harm, harmful
 
 if __name__ == "__main__":
-    with start(harmful, Harm(Path(sys.argv[2]), 60.0), engine=sys.argv[1], workers=2) as pool:
+    with start(harmful, Harm(Path(sys.argv[2]), 3600.0), engine=sys.argv[1], workers=2) as pool:
         print(*pool.results([1, 2]), flush=True)
 """
 
@@ -193,8 +194,8 @@ def test_workers_end_with_the_driver(cluster: Any, where: str, number: signal.Si
             os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
         else:
             driver.kill()
-        assert wait_until(lambda: not any(map(runs, pids)), seconds=30)
-        _, errors = driver.communicate(timeout=60)
+        assert wait_until(lambda: not any(map(runs, pids)))
+        _, errors = driver.communicate(timeout=300)
     assert driver.returncode != 0
     assert len(list(notes.iterdir())) == 2
     assert errors.count("KeyboardInterrupt") == (number == signal.SIGINT)
@@ -223,18 +224,17 @@ def _large(size: int) -> Any:
     return lambda item: bytes(size)
 
 
-def test_an_address_where_nothing_answers_is_named_at_once() -> None:
-    pytest.importorskip("ray")
+def test_an_address_where_nothing_answers_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "init", lambda *_, **__: pytest.fail("Ray itself would try for minutes"))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-        begun = time.monotonic()
         with (
             pytest.raises(ClusterError, match=f"no Ray cluster answers at {address}"),
             start(slow_first, None, engine=f"ray:{address}"),
         ):
             pass
-    assert time.monotonic() - begun < 20
 
 
 def test_missing_ray_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,26 +20,27 @@ envs = gym.make_vec("dreamgym:DreamCarRacing-v0", num_envs=int(sys.argv[2]), wor
 envs.reset(seed=1)
 actions = envs.action_space.sample()
 
-def rate(seconds):
-    started, steps = time.monotonic(), 0
+def rates(seconds):
+    # a second, of the clock and of processors
+    started, used, steps = time.monotonic(), time.process_time(), 0
     while time.monotonic() - started < seconds:
         envs.step(actions)
         steps += 1
-    return steps / (time.monotonic() - started)
+    return steps / (time.monotonic() - started), steps / (time.process_time() - used)
 
-rate(0.5)
+rates(0.5)
 others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())]
 try:
-    rates = {"quiet": [], "hogged": []}
-    for _ in range(6):
+    found = {"quiet": [], "hogged": []}
+    for _ in range(5):
         for name, number in (("quiet", signal.SIGSTOP), ("hogged", signal.SIGCONT)):
             for each in others:
                 each.send_signal(number)
-            rates[name].append(rate(0.7))
+            found[name].append(rates(0.4))
 finally:
     for each in others:
         each.kill()
-print(json.dumps(rates))
+print(json.dumps(found))
 """
 
 
@@ -47,11 +48,18 @@ print(json.dumps(rates))
 @pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="stops and continues processes by signals")
 @pytest.mark.parametrize("count", [1, 64])
 def test_with_all_processors_hogged_a_quarter_of_the_quiet_rate_is_left(full_size_bundle: Path, count: int) -> None:
-    """As a library that was told nothing: threads of torch that spin while they wait would leave a hundredth."""
+    """As a library that was told nothing: threads of torch that spin while they wait would leave a hundredth.
+
+    Of the rate by the processors' time, which is the same whatever else the machine has to do; by the clock, other
+    work may take a part of the hogged rate alone.
+    """
     told = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME")
     environment = {name: value for name, value in os.environ.items() if name not in told}
     command = [sys.executable, "-c", SCRIPT, str(full_size_bundle), str(count)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=600)
-    rates = json.loads(done.stdout.splitlines()[-1])
-    # The best of several: the machine may have other work, which comes and goes.
-    assert max(rates["hogged"]) >= 0.25 * max(rates["quiet"]), rates
+    found = json.loads(done.stdout.splitlines()[-1])
+    (quiet, quiet_of_used), (hogged, hogged_of_used) = (
+        (max(clock for clock, _ in found[name]), max(used for _, used in found[name])) for name in ("quiet", "hogged")
+    )
+    assert hogged_of_used >= 0.25 * quiet_of_used, found
+    assert hogged >= 0.05 * quiet, found

@@ -6,6 +6,7 @@ import functools
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from dreamgym.worlds.car_racing.world import CAR_RACING
 from tests.support.corridor import CORRIDOR, corridor_model
 from tests.support.policies import Constant, Noting
 
-pytestmark = pytest.mark.usefixtures("forked_workers")
+pytestmark = pytest.mark.usefixtures("forked_workers", "no_worker_is_left")
 
 Array = NDArray[np.float32]
 
@@ -54,6 +55,14 @@ class Looking:
     def __call__(self, observation: Array) -> Array:
         seen = np.sin(7.0 * observation.sum(axis=1))
         return np.stack([seen, np.ones_like(seen), np.zeros_like(seen)], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def no_worker_is_left() -> Iterator[None]:
+    """Whatever else was started before, each test ends the workers that it starts."""
+    before = set(multiprocessing.active_children())
+    yield
+    assert not set(multiprocessing.active_children()) - before
 
 
 def test_bad_requests_are_refused(toy_world_model: WorldModel) -> None:
@@ -157,7 +166,6 @@ def test_scores_do_not_depend_on_the_workers(toy_world_model: WorldModel) -> Non
     assert [result.seed for result in alone] == [5, 5, 6]
     assert alone[0].score != alone[1].score
     assert sorted(done) == sorted(zip(tasks, alone, strict=True))
-    assert not multiprocessing.active_children()
 
 
 def test_what_a_policy_sees_does_not_depend_on_the_workers(toy_world_model: WorldModel) -> None:
@@ -190,7 +198,7 @@ def test_a_policy_may_dream_in_other_threads(toy_world_model: WorldModel) -> Non
     class Planner:
         def __call__(self, observation: Array) -> Array:
             with ThreadPoolExecutor(1) as pool:
-                pool.submit(core.step, torch.zeros(1, 3)).result(timeout=10)
+                pool.submit(core.step, torch.zeros(1, 3)).result(timeout=300)
             return np.zeros((len(observation), 3), np.float32)
 
     before = torch.get_num_threads()
@@ -208,7 +216,6 @@ def test_validation_refuses_test_seeds(toy_bundle: Path) -> None:
 def test_a_worker_that_dies_is_an_error_within_seconds(toy_world_model: WorldModel) -> None:
     with pytest.raises(WorkerError, match="died"):
         evaluate_real(Deadly(signal.SIGKILL), [1, 2], workers=2, world_model=toy_world_model, settings=SHORT)
-    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -218,7 +225,6 @@ def test_a_bad_action_is_named(toy_world_model: WorldModel, workers: int, action
         pytest.skip("one error through a worker is enough")
     with pytest.raises(ActionError, match="expected"):
         evaluate_real(Constant(*action), [1, 2], workers=workers, world_model=toy_world_model, settings=SHORT)
-    assert not multiprocessing.active_children()
 
 
 def test_a_policy_that_cannot_be_sent_is_named(toy_world_model: WorldModel) -> None:

@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 _NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
-_SECONDS = 300  # for a script on a busy machine
+_SECONDS = 600  # for a script on a busy machine
+OPTIONS = ("--no-sandbox", "--disable-dev-shm-usage")  # /dev/shm is small in a container
 
 
 def find_browser() -> str:
@@ -75,7 +76,7 @@ def run_script(folder: Path, script: str, profile: Path) -> Any:
     await fetch("/", {{ method: "POST", body: JSON.stringify(answer) }});
     </script>"""
     (folder / "script.html").write_text(page, encoding="utf-8")
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}")
+    options = ("--headless", *OPTIONS, "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}")
     with served(folder) as (address, posted):
         command = [find_browser(), *options, f"{address}/script.html"]
         quiet = subprocess.DEVNULL

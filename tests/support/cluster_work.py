@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Harm", "harmful", "on_nodes"]
+__all__ = ["Harm", "alone", "harmful", "on_nodes"]
 
 
 class Harm(NamedTuple):
@@ -33,9 +33,22 @@ def harmful(harm: Harm) -> Callable[[int], int]:
         (harm.folder / f"{item}-{os.getpid()}").touch()
         if item == 3 and harm.number and (harm.always or not again):
             os.kill(os.getpid(), harm.number)
-            time.sleep(60 if harm.number == signal.SIGSTOP else 5)
+            time.sleep(3600 if harm.number == signal.SIGSTOP else 60)
         time.sleep(harm.seconds)
         return item * item
+
+    return work
+
+
+def alone(folder: Path) -> Callable[[int], bool]:
+    """Whether no other item was worked on at the same time; from any number."""
+
+    def work(item: int) -> bool:
+        (folder / str(item)).touch()
+        time.sleep(0.3)  # for another to begin
+        others = len(list(folder.iterdir())) - 1
+        (folder / str(item)).unlink()
+        return others == 0
 
     return work
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ import torch
 from dreamgym.dream.core import DreamCore
 from dreamgym.web.build import page_files, single_page
 from dreamgym.world_model import WorldModel
-from tests.support.browser import find_browser, served
+from tests.support.browser import OPTIONS, find_browser, served
 
 pytestmark = pytest.mark.slow
 playwright_api = pytest.importorskip("playwright.sync_api")
 
 PHONE = {"width": 390, "height": 844}
+PATIENCE = 300_000
+"""Milliseconds that a browser on a busy machine is given for anything."""
 READY = "globalThis.dreamPage !== undefined"
 STATE = "() => { const { dream, inputs, seed } = dreamPage.session; return { elapsed: dream.elapsed, over: dream.over, \
 score: dream.score, z: [...dream.z], agent: inputs.agent, temperature: inputs.temperature, held: inputs.held, seed }; }"
@@ -28,9 +31,16 @@ score: dream.score, z: [...dream.z], agent: inputs.agent, temperature: inputs.te
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
+        launched = playwright.chromium.launch(executable_path=find_browser(), args=list(OPTIONS), timeout=PATIENCE)
         yield launched
         launched.close()
+
+
+@contextmanager
+def opened_context(browser: Any, **options: Any) -> Iterator[Any]:
+    with browser.new_context(**options) as context:
+        context.set_default_timeout(PATIENCE)
+        yield context
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +53,7 @@ def page_file(steady_world_model: WorldModel, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def page(browser: Any, page_file: Path) -> Iterator[Any]:
     """The single file, opened as a file; whatever it asks the network for or says on the console is an error."""
-    with browser.new_context(has_touch=True) as context:
+    with opened_context(browser, has_touch=True) as context:
         opened = context.new_page()
         messages: list[str] = []
         opened.on("console", lambda message: messages.append(message.text))
@@ -132,7 +142,7 @@ def test_paused_dream_stays_and_goes_on(page: Any) -> None:
 
 def test_episode_of_the_agent_scores_as_in_python(page: Any, steady_world_model: WorldModel) -> None:
     page.click("#start")
-    page.wait_for_function("dreamPage.session.dream.over !== null", timeout=60_000)
+    page.wait_for_function("dreamPage.session.dream.over !== null")
     core = DreamCore(steady_world_model, 1)
     core.reset(seeds=torch.tensor([5]), start=0)
     score, over = 0.0, False
@@ -157,7 +167,7 @@ def test_link_repeats_what_was_played(page: Any, browser: Any) -> None:
     page.click("#link")
     page.wait_for_function("location.hash.includes('do=')")
     played = state(page)
-    with browser.new_context() as context:
+    with opened_context(browser) as context:
         other = context.new_page()
         other.goto(page.url)
         other.wait_for_function(READY)
@@ -206,7 +216,7 @@ def test_gif_can_be_read(page: Any) -> None:
 
 
 def test_without_webassembly_plain_javascript_dreams(browser: Any, page_file: Path) -> None:
-    with browser.new_context() as context:
+    with opened_context(browser) as context:
         context.add_init_script("delete globalThis.WebAssembly")
         page = context.new_page()
         page.goto(page_file.as_uri())
@@ -221,7 +231,7 @@ def test_folder_works_under_a_path_of_a_server(browser: Any, steady_world_model:
     folder.mkdir(parents=True)
     for name, content in page_files(steady_world_model).items():
         (folder / name).write_bytes(content)
-    with served(tmp_path) as (address, _), browser.new_context() as context:
+    with served(tmp_path) as (address, _), opened_context(browser) as context:
         page = context.new_page()
         page.goto(f"{address}/some/path/")
         page.wait_for_function(READY)
@@ -244,14 +254,14 @@ def test_picture_is_on_the_screen(page: Any) -> None:
 def test_folder_opened_as_a_file_says_what_to_do(browser: Any, steady_world_model: WorldModel, tmp_path: Path) -> None:
     for name, content in page_files(steady_world_model).items():
         (tmp_path / name).write_bytes(content)
-    with browser.new_context() as context:
+    with opened_context(browser) as context:
         page = context.new_page()
         page.goto((tmp_path / "index.html").as_uri())
-        assert "needs a web server" in page.inner_text("#hint")
+        page.wait_for_function("document.getElementById('hint').textContent.includes('needs a web server')")
 
 
 def test_tilt_steers(browser: Any, page_file: Path) -> None:
-    with browser.new_context(has_touch=True, is_mobile=True, viewport=PHONE) as context:
+    with opened_context(browser, has_touch=True, is_mobile=True, viewport=PHONE) as context:
         page = context.new_page()
         page.goto(page_file.as_uri())
         page.wait_for_function(READY)

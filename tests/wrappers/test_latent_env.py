@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import doctest
+import gc
 import os
 import pickle
 from importlib import import_module
@@ -131,9 +132,11 @@ def test_real_resets_leave_memory_and_handles_as_they_were(toy_world_model: Worl
                 env.step(GAS)
 
     play(range(10))
+    gc.collect()  # what other tests left open
     before, handles = resident(), len(list(Path("/proc/self/fd").iterdir()))
     play(range(10, 10 + RESETS))
     assert resident() - before < 16_000  # KiB; one of Gymnasium's pictures kept from each of 40 resets would be 28,000
+    gc.collect()
     assert len(list(Path("/proc/self/fd").iterdir())) == handles
     env.close()
 
