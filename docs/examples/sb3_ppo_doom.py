@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--num-envs", type=int, default=512)
     parser.add_argument("--n-steps", type=int, default=128, help="of each environment between updates")
     parser.add_argument("--temperature", type=float, nargs=2, default=(1.0, 1.3), help="drawn for each episode")
+    parser.add_argument("--layers", type=int, nargs="*", default=[64, 64], help="hidden, of the policy; none: linear")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--world-model", type=Path, help="a bundle's folder; the shipped one when not given")
     args = parser.parse_args()
@@ -57,7 +58,7 @@ def main() -> None:
         gamma=DISCOUNT,
         gae_lambda=0.95,
         ent_coef=0.003,
-        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
+        policy_kwargs={"net_arch": {"pi": args.layers, "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
         seed=args.seed,
         device="cpu",
         verbose=1,
