@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ __all__ = [
     "lock_folder",
     "make_folder",
     "read_log",
+    "remove_leftovers",
     "to_json",
     "whole_lines",
     "write_bytes",
@@ -129,7 +131,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Yields the temporary file to write, beside the target and of its suffix. It takes the target's place at the end of
     the block, once it is on the disk; after an error nothing is left of it. A killed process leaves it behind:
-    :func:`claim_folder` removes it.
+    :func:`claim_folder` and :func:`remove_leftovers` remove it.
 
     Raises:
         OSError: the disk is full, say; it names the target.
@@ -146,6 +148,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left of writing a file.
+
+    No other process may be writing it.
+    """
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.*{_TEMPORARY}{glob.escape(path.suffix)}"):
+        stale.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -15,7 +15,7 @@ from dreamgym.config import EvaluateConfig
 from dreamgym.data.seeds import TEST_SEEDS
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.evaluate.dream import evaluate_dream
-from dreamgym.evaluate.played import Played, differences, going_on, part_of
+from dreamgym.evaluate.played import Played, differences, going_on, part_of, tidy
 from dreamgym.evaluate.policies import load_policy
 from dreamgym.evaluate.real import RealSettings, evaluate_player, evaluate_real
 from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
@@ -98,6 +98,7 @@ def _finished(out: Path, subject: _Subject) -> dict[str, Any]:
     changed = differences(_judged(report), subject.judged)
     if changed:
         raise OutputFolderError(f"{out} holds a report of another evaluation ({changed}); choose another --out")
+    tidy(out, subject.judged)
     return report
 
 

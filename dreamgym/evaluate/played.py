@@ -12,11 +12,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dreamgym.errors import OutputFolderError
+from dreamgym.errors import DreamGymError, OutputFolderError
 from dreamgym.evaluate.scores import EpisodeScore, score_from_json
-from dreamgym.files import append_line, read_log
+from dreamgym.files import append_line, read_log, remove_leftovers
 
-__all__ = ["Played", "differences", "going_on", "part_of"]
+__all__ = ["Played", "differences", "going_on", "part_of", "tidy"]
 
 Play = Callable[[Sequence[int], Callable[[EpisodeScore], None]], list[EpisodeScore]]
 """Plays seeds, and hands out each score as its episode ends."""
@@ -32,6 +32,10 @@ def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def part_of(out: Path) -> Path:
     """The file beside a report in which episodes are kept until it is written."""
     return out.with_name(f"{out.name}.part")
+
+
+def _lock_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}.lock")
 
 
 class Played:
@@ -102,7 +106,7 @@ def going_on(out: Path, subject: Mapping[str, Any]) -> Iterator[Played]:
         EpisodeFileError: the file is damaged.
     """
     path = part_of(out)
-    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    lock = FileLock(_lock_of(out))
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
@@ -110,9 +114,21 @@ def going_on(out: Path, subject: Mapping[str, Any]) -> Iterator[Played]:
             f"{out} is being written by another process; wait for its end, or choose another --out"
         ) from error
     try:
+        for file in (out, path):
+            remove_leftovers(file)
         yield Played(path, subject)
         path.unlink(missing_ok=True)
     finally:
         with suppress(OSError):  # Windows keeps what is open
             Path(lock.lock_file).unlink()
         lock.release()
+
+
+def tidy(out: Path, subject: Mapping[str, Any]) -> None:
+    """Remove what is left where a process was killed after it had written the report.
+
+    Episodes of another evaluation stay, and so does everything while another process is at it.
+    """
+    if part_of(out).exists() or _lock_of(out).exists():
+        with suppress(DreamGymError), going_on(out, subject):
+            pass

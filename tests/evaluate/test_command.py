@@ -102,15 +102,27 @@ def test_an_evaluation_that_was_cut_off_goes_on(
         run(replace(config, out=out))
     with (tmp_path / "b.json.part").open("a") as file:
         file.write('{"cut')  # as a kill leaves it
+    for name in (".b.json.1.tmp.json", ".b.json.part.1.tmp.part", ".another.json.1.tmp.json"):
+        (tmp_path / name).touch()  # likewise, and of another report, which another process may be writing
     with pytest.raises(OutputFolderError, match=r"b\.json\.part holds .* another evaluation \(episodes: 5 there"):
         run(replace(config, out=out, episodes=4))
     assert not out.exists()
+    episodes = (tmp_path / "b.json.part").read_bytes()
     run(replace(config, out=out))
     assert played[1:] == list(TEST_SEEDS[:5])
     assert "going on after 2 of 5 real episodes" in capsys.readouterr().out
     got = json.loads(out.read_text(encoding="utf-8"))
     assert (got["reality"], got["episodes"]) == (wanted["reality"], wanted["episodes"])
-    assert {path.name for path in tmp_path.iterdir()} == {"bundle", "a.json", "b.json"}
+    there = {"bundle", "a.json", "b.json", ".another.json.1.tmp.json"}
+    assert {path.name for path in tmp_path.iterdir()} == there
+    for name in ("b.json", "a.json"):  # killed after the report was written: before its episodes go
+        (tmp_path / f"{name}.part").write_bytes(episodes)
+        (tmp_path / f".{name}.lock").touch()
+        run(replace(config, out=tmp_path / name))
+        assert {path.name for path in tmp_path.iterdir()} == there
+    (tmp_path / "b.json.part").write_bytes(episodes.replace(b'"episodes": 5', b'"episodes": 4'))
+    run(replace(config, out=out))
+    assert (tmp_path / "b.json.part").exists()  # of another evaluation
 
 
 def test_two_evaluations_at_once_do_not_share_a_report(
