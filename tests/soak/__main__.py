@@ -20,13 +20,16 @@ from importlib import import_module
 from pathlib import Path
 
 from dreamgym import cli
+from dreamgym.fidelity import command as fidelity
 from tests.soak.processes import Ended, Killer, begin, finish, run
-from tests.soak.stages import FOLDERS, STAGES, command, contents
+from tests.soak.stages import PREPARED, STAGES, command, contents, few_policies
 from tests.support.processes import runs, wait_until
 
 _SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 _CODES = {signal.SIGKILL: -signal.SIGKILL, signal.SIGTERM: 143, signal.SIGINT: 130}
 _NEVER = 1 << 60
+_PRELOADED = ("torch._dynamo", "tests.support.toy_world", "matplotlib.backends.backend_agg", "PIL.PngImagePlugin")
+"""What commands import as they run: here, once, and not in every process."""
 _SHARES = (0.02, 0.2, 0.4, 0.6, 0.8, 0.95)
 """Of the space that a stage needs."""
 
@@ -50,7 +53,7 @@ class Soak:
         self._compare()  # two undisturbed runs are the same
 
     def _command(self, **options: str) -> list[str]:
-        return command(self.stage, self._data, self._out, **options)
+        return command(STAGES[self.stage], self._data, self._out, **options)
 
     def _killer(self, number: int, kind: signal.Signals = signal.SIGKILL) -> Killer:
         return Killer(self._place / "work", number, kind)
@@ -73,9 +76,10 @@ class Soak:
         run(self._command(), self._log)
         self._compare()
 
-    def at_every_operation(self, kind: signal.Signals) -> Iterator[str]:
-        """Signals before each operation on files."""
-        for number in range(1, self.operations + 1):
+    def at_operations(self, kind: signal.Signals, every: int) -> Iterator[str]:
+        """Signals before each operation on files, or before every few, another first one for each signal."""
+        first = 1 + list(_SIGNALS.values()).index(kind) % every
+        for number in range(first, self.operations + 1, every):
             self._clear()
             code = finish(begin(self._command(), self._log, killer=self._killer(number, kind)))
             self._check(code, _CODES[kind])
@@ -184,7 +188,7 @@ def _require_in(log: Path, *messages: str) -> None:
 
 def _scenarios(soak: Soak, options: argparse.Namespace) -> dict[str, Callable[[], Iterator[str]]]:
     found: dict[str, Callable[[], Iterator[str]]] = {
-        f"{name} at every operation": lambda kind=kind: soak.at_every_operation(kind)  # type: ignore[misc]
+        f"{name} at operations": lambda kind=kind: soak.at_operations(kind, options.every)  # type: ignore[misc]
         for name, kind in _SIGNALS.items()
     }
     found["random moments"] = lambda: soak.at_moments(options.moments)
@@ -201,19 +205,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=list(STAGES))
     parser.add_argument("--shares", nargs="+", type=float, default=_SHARES, help="sizes of the full disk")
+    parser.add_argument("--every", type=int, default=1, help="at each n-th operation alone")
     parser.add_argument("--moments", type=int, default=50, help="random moments a stage")
     parser.add_argument("--only", nargs="+", default=[""], help="scenarios whose name has one of these")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    for each in cli.COMMANDS.values():  # here, once, and not in every process
-        import_module(each.module)
+    for module in (*(each.module for each in cli.COMMANDS.values()), *_PRELOADED):
+        import_module(module)
+    fidelity.fixed_policies = few_policies  # twenty more take most of the time
     failures = 0
     print("| stage | scenario | cases | failures | seconds |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory(prefix="dreamgym-soak-") as folder:
         data = Path(folder) / "data"
         data.mkdir()
-        for stage, name in FOLDERS.items():
-            run(command(stage, data, data / name), data / "log")
+        for name, line in PREPARED.items():
+            run(command(line, data, data / name), data / "log")
         for stage in options.stages:
             soak = Soak(stage, data, Path(folder) / stage.replace(" ", "-"), options.seed)
             for name, scenario in _scenarios(soak, options).items():

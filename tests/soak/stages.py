@@ -6,7 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["STAGES", "command", "contents"]
+from dreamgym.controller.linear import LinearController
+from dreamgym.evaluate.policies import Policy
+from dreamgym.fidelity.policies import fixed_policies
+from dreamgym.worlds.base import World
+
+__all__ = ["PREPARED", "STAGES", "command", "contents", "few_policies"]
 
 _WORLD = ["--world", "tests.support.toy_world:TOY"]
 _FEW = "--steps 4 --batch-size 2 --checkpoint-every 2"
@@ -21,22 +26,36 @@ STAGES = {
     "evolve": "evolve --world-model {data}/world --out {out} --generations 4 --population 4 --rollouts 2 --workers 1",
     "evaluate": "evaluate {data}/controller/controller.safetensors --world-model {data}/world "
     "--out {out}.json --episodes 6 --dream-episodes 4 --workers 1",
-    "fidelity": "fidelity --world-model {data}/world --out {out} --episodes 2 --dream-episodes 2 --bad-episodes 1 "
-    "--bad-dream-episodes 2 --temperatures 1.0 --workers 1",
+    "fidelity": "fidelity --world-model {data}/world-with-controller --out {out} --episodes 2 --dream-episodes 2 "
+    "--bad-episodes 2 --bad-dream-episodes 2 --temperatures 1.0 --workers 1",
     "train all": "train all --out {out} --rounds 1 --workers 1 --vision.steps 2 --vision.checkpoint-every 1 "
     "--memory.steps 2 --memory.checkpoint-every 1 --memory.sequence-length 8 --evolve.generations 2 "
     "--evolve.population 4 --evolve.rollouts 1 --evolve.hard-rollouts 0 --evolve.validate-every 1 "
     "--evolve.validation-episodes 1",
 }
 """In the order in which each makes what the next needs."""
-FOLDERS = {"collect": "episodes", "train vision": "vision", "encode": "latents", "train memory": "memory",
-           "assemble": "world", "evolve": "controller"}  # fmt: skip
+PREPARED = {
+    "episodes": STAGES["collect"],
+    "vision": STAGES["train vision"],
+    "latents": STAGES["encode"],
+    "memory": STAGES["train memory"],
+    "world": STAGES["assemble"],
+    "controller": STAGES["evolve"],
+    "world-with-controller": STAGES["assemble"] + " --controller {data}/controller/controller.safetensors",
+}
+"""What the stages read, by the folder's name; each is made from those before it."""
 _TIMES = ("seconds", "finished")
 
 
-def command(stage: str, data: Path, out: Path, **options: str) -> list[str]:
-    """A stage's command line; ``options`` replace its own."""
-    words = [*STAGES[stage].format(data=data, out=out).split(), *_WORLD]
+def few_policies(controller: LinearController, world: World, latent_size: int) -> dict[str, Policy]:
+    """Three of the policies that ``fidelity`` compares, and the world's probes."""
+    found = fixed_policies(controller, world, latent_size)
+    return {name: policy for number, (name, policy) in enumerate(found.items()) if number < 3 or name in world.probes}
+
+
+def command(line: str, data: Path, out: Path, **options: str) -> list[str]:
+    """A command line of :data:`STAGES` or :data:`PREPARED`; ``options`` replace its own."""
+    words = [*line.format(data=data, out=out).split(), *_WORLD]
     for name, value in options.items():
         words[words.index(f"--{name}") + 1] = value
     return words
