@@ -1,7 +1,9 @@
 """Changes one operator or number of a module at a time, and runs its tests: ``python -m tests.mutation``.
 
 A change that no test notices (a survivor) is code that is not tested, or one that changes nothing that matters. Each
-is tried in a forked process; the files stay as they are. Not part of the test suite: it takes minutes to hours.
+is tried in a forked process, and the files stay as they are. A change of a function is put into the module after one
+run of its tests; what the import does is changed before it. Tests that noticed earlier changes come first, then the
+quickest, and the first failure ends a try. Not part of the test suite: it takes minutes to an hour.
 """
 
 from __future__ import annotations
@@ -12,23 +14,30 @@ import copy
 import importlib
 import importlib.abc
 import importlib.machinery
+import inspect
 import os
 import random
-import signal
+import resource
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.util import spec_from_loader
+from inspect import CO_OPTIMIZED
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from types import CodeType, FunctionType, ModuleType
+from typing import IO, Any, Final
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 TARGETS: Final = {
     "mixture": ("dreamgym/memory/mixture.py", ["tests/memory/test_mixture.py"]),
     "step": ("dreamgym/dream/step.py", ["tests/dream/test_step.py", "tests/dream/test_core.py"]),
     "reward": ("dreamgym/dream/reward.py", ["tests/dream/test_reward.py", "tests/dream/test_rewards.py"]),
+    "rule": ("dreamgym/worlds/rewards.py", ["tests/worlds/test_rewards.py"]),
     "episodes": ("dreamgym/data/episodes.py", ["tests/data/test_episodes.py"]),
     "files": ("dreamgym/world_model/files.py", ["tests/world_model/test_files.py", "tests/world_model/test_damage.py"]),
 }
@@ -55,8 +64,10 @@ _SWAPS: Final[dict[type[ast.AST], type[ast.AST]]] = {
     ast.BitOr: ast.BitAnd,
 }
 _PRELOADED: Final = ("torch", "gymnasium", "numba", "safetensors.torch", "pygame")
-_SECONDS: Final = 900
-"""For the tests of one change."""
+_SECONDS: Final = 120
+"""Of computing, for the tests of one change."""
+_SLOW: Final = 2.0
+"""Seconds of computing beyond which a test is left out."""
 
 
 class _Mutator(ast.NodeTransformer):
@@ -151,18 +162,154 @@ def changes(tree: ast.Module) -> Iterator[tuple[str, ast.Module]]:
         number += 1
 
 
-def notices(path: Path, tree: ast.Module, tests: Sequence[str]) -> bool:
-    """Whether the tests fail with a changed module, or never end."""
-    process = os.fork()
-    if not process:
-        signal.alarm(_SECONDS)
-        sink = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
-        name = ".".join(path.with_suffix("").parts)
-        sys.meta_path.insert(0, _Finder(name, path, tree))
-        os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", *tests])))
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) != 0
+def bodies(code: CodeType) -> dict[str, CodeType]:
+    """The functions of a module or class, those within functions not, by their qualified names."""
+    found: dict[str, CodeType] = {}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= {constant.co_qualname: constant} if constant.co_flags & CO_OPTIMIZED else bodies(constant)
+    return found
+
+
+def _outside(code: CodeType) -> list[Any]:
+    """What a module does when it is imported, its classes too, without the functions' own bodies."""
+    found: list[Any] = [code.co_code, code.co_names]
+    for constant in code.co_consts:
+        if not isinstance(constant, CodeType):
+            found.append(constant)
+        elif not constant.co_flags & CO_OPTIMIZED:
+            found += _outside(constant)
+    return found
+
+
+def functions(module: ModuleType) -> dict[str, FunctionType]:
+    """A module's functions and methods by their qualified names, without what decorates them."""
+    owners = [vars(module), *(vars(each) for each in vars(module).values() if isinstance(each, type))]
+    found = {}
+    for value in (value for owner in owners for value in owner.values()):
+        function = getattr(value, "__func__", None) or getattr(value, "fget", None) or value
+        function = inspect.unwrap(function) if callable(function) else function
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__:
+            found[function.__qualname__] = function
+    return found
+
+
+class _Session:
+    """A plugin of pytest: runs the tests once, and then again, each time in a fork, for each change of a function.
+
+    Args:
+        name: the module's.
+        changes: code of the changed functions by qualified name, for each change.
+        sink: takes a line for each change: whether it was noticed.
+    """
+
+    def __init__(self, name: str, changes: Sequence[Mapping[str, CodeType]], sink: IO[str]) -> None:
+        self._name, self._changes, self._sink = name, changes, sink
+        self._noticed: Counter[str] = Counter()
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Instead of pytest's own loop, which runs every test once."""
+        items, seconds = session.items, {}
+        for item in items:
+            started = time.process_time()
+            if self._fails(item):
+                raise pytest.UsageError(f"{item.nodeid} fails without any change")
+            seconds[item.nodeid] = time.process_time() - started
+        left_out = sorted(name for name, each in seconds.items() if each > _SLOW)
+        print(f"left out, more than {_SLOW:g} s: {', '.join(left_out) or 'none'}", file=sys.stderr, flush=True)
+        items = [item for item in items if seconds[item.nodeid] <= _SLOW]
+        known = functions(sys.modules[self._name])
+        for change in self._changes:
+            items.sort(key=lambda item: (-self._noticed[item.nodeid], seconds[item.nodeid]))
+            self._sink.write(f"{int(self._notices(items, known, change))}\n")
+            self._sink.flush()
+        return True
+
+    @staticmethod
+    def _fails(item: pytest.Item) -> bool:
+        # After each test all but the session's fixtures is taken down: any test may be next.
+        return any(report.failed for report in runtestprotocol(item, log=False, nextitem=item.session))
+
+    def _notices(
+        self, items: list[pytest.Item], known: Mapping[str, FunctionType], change: Mapping[str, CodeType]
+    ) -> bool:
+        reading, writing = os.pipe()
+        process = os.fork()
+        if not process:
+            resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+            for name, code in change.items():
+                known[name].__code__ = code
+            for number, item in enumerate(items):
+                if self._fails(item):
+                    os.write(writing, str(number).encode())
+                    os._exit(1)
+            os._exit(0)
+        os.close(writing)
+        status = os.waitpid(process, 0)[1]
+        with open(reading) as answer:
+            by = answer.read()
+        if by:
+            self._noticed[items[int(by)].nodeid] += 1
+        return os.waitstatus_to_exitcode(status) != 0
+
+
+class Trial:
+    """A module, and the tests that should notice a change of it."""
+
+    def __init__(self, path: Path, tests: Sequence[str]) -> None:
+        self._path, self._tests = path, tests
+        self._name = ".".join(path.with_suffix("").parts)
+        self._tree = ast.parse(path.read_text(encoding="utf-8"))
+        self.changes = list(changes(self._tree))
+
+    def survivors(self, drawn: Sequence[tuple[str, ast.Module]]) -> list[str]:
+        """Those of the changes that no test notices."""
+        within, at_import = self._sorted(drawn)
+        found = [what for what, tree in at_import if not self._fails(partial(self._import, tree))]
+        with tempfile.NamedTemporaryFile("w+") as sink:
+            if self._fails(lambda: self._pytest([_Session(self._name, [each for _, each in within], sink)])):
+                raise SystemExit(f"{self._tests} fail with {self._path} as it is")
+            sink.seek(0)
+            found += [what for (what, _), noticed in zip(within, sink, strict=True) if noticed == "0\n"]
+        return found
+
+    def _sorted(
+        self, drawn: Sequence[tuple[str, ast.Module]]
+    ) -> tuple[list[tuple[str, dict[str, CodeType]]], list[tuple[str, ast.Module]]]:
+        """Changes within functions, which can be put into the module as it is, and of what its import does."""
+        before = compile(self._tree, self._path, "exec", dont_inherit=True)
+        within, at_import = [], []
+        for what, tree in drawn:
+            after = compile(tree, self._path, "exec", dont_inherit=True)
+            if _outside(after) == _outside(before):
+                was = bodies(before)
+                within.append((what, {name: code for name, code in bodies(after).items() if code != was[name]}))
+            else:
+                at_import.append((what, tree))
+        return within, at_import
+
+    @staticmethod
+    def _fails(work: Callable[[], int]) -> bool:
+        process = os.fork()
+        if not process:
+            code = 3
+            try:
+                code = work()
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) != 0
+
+    def _import(self, tree: ast.Module) -> int:
+        resource.setrlimit(resource.RLIMIT_CPU, (2 * _SECONDS, 2 * _SECONDS))
+        sys.meta_path.insert(0, _Finder(self._name, self._path, tree))
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        return self._pytest([])
+
+    def _pytest(self, plugins: list[object]) -> int:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        return int(pytest.main(["-x", "-q", "-s", "-p", "no:cacheprovider", "-m", "not slow", *self._tests], plugins))
 
 
 def main() -> int:
@@ -176,20 +323,14 @@ def main() -> int:
         importlib.import_module(name)
     print("| module | changes | tried | noticed | seconds |\n|---|---|---|---|---|", flush=True)
     for name in options.modules:
-        path, tests = Path(TARGETS[name][0]), TARGETS[name][1]
-        tree, started = ast.parse(path.read_text(encoding="utf-8")), time.monotonic()
-        if notices(path, tree, tests):
-            raise SystemExit(f"{tests} fail with {path} as it is")
-        found = list(changes(tree))
-        drawn = random.Random(f"{name} {options.seed}").sample(found, min(len(found), options.count or len(found)))
-        noticed = 0
-        for what, changed in drawn:
-            if notices(path, changed, tests):
-                noticed += 1
-            else:
-                print(f"survived: {path}, {what}", file=sys.stderr, flush=True)
-        seconds = time.monotonic() - started
-        print(f"| {name} | {len(found)} | {len(drawn)} | {noticed} | {seconds:.0f} |", flush=True)
+        trial, started = Trial(Path(TARGETS[name][0]), TARGETS[name][1]), time.monotonic()
+        count, generator = len(trial.changes), random.Random(f"{name} {options.seed}")
+        drawn = generator.sample(trial.changes, min(count, options.count or count))
+        survivors = trial.survivors(drawn)
+        for what in survivors:
+            print(f"survived: {TARGETS[name][0]}, {what}", file=sys.stderr, flush=True)
+        seconds, noticed = time.monotonic() - started, len(drawn) - len(survivors)
+        print(f"| {name} | {count} | {len(drawn)} | {noticed} | {seconds:.0f} |", flush=True)
     return 0
 
 
