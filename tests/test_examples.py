@@ -26,7 +26,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 RUNS = {
     "sb3_ppo.py": ("--steps 64 --num-envs 8 --validation 0", "stable_baselines3"),
     "sb3_sac.py": ("--steps 40 --num-envs 4 --buffer 100 --episodes 0", "stable_baselines3"),
-    "sb3_recurrent_ppo.py": ("--steps 16 --num-envs 4 --obs-type latent --episodes 0", "sb3_contrib"),
+    "sb3_recurrent_ppo.py": ("--steps 16 --num-envs 4 --obs-type latent --episodes 0", "stable_baselines3"),
     "sb3_cnn_ppo.py": ("--steps 8 --num-envs 2 --episodes 0", "stable_baselines3"),
     "cleanrl_ppo.py": ("--total-timesteps 64 --num-envs 4 --num-steps 16", "torch"),
     "torchrl_collector.py": ("--frames 256 --frames-per-batch 128 --num-envs 4", "torchrl"),
@@ -40,37 +40,62 @@ MADE = {
 }
 
 
-def run_example(name: str, arguments: str, bundle: Path, folder: Path) -> str:
-    """What a script prints; it must end well."""
-    command = [sys.executable, str(EXAMPLES / name), *arguments.split(), "--world-model", str(bundle)]
+RUN = """
+import runpy, sys
+for line in sys.stdin:
+    sys.argv = line.split()
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_examples(calls: list[tuple[str, str]], bundle: Path, folder: Path) -> str:
+    """What scripts print, one after another in a process: each must end well.
+
+    Args:
+        calls: each script's name and arguments.
+        bundle: the world model of all.
+        folder: where they work.
+    """
+    lines = [f"{EXAMPLES / name} {arguments} --world-model {bundle}\n" for name, arguments in calls]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
-    finished = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [sys.executable, "-c", RUN],
+        input="".join(lines),
+        cwd=folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert finished.returncode == 0, finished.stderr[-3000:]
     return finished.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RUNS)
-def test_runs(name: str, toy_bundle: Path, tmp_path: Path) -> None:
-    arguments, library = RUNS[name]
+@pytest.mark.parametrize("library", ["stable_baselines3", "torch", "torchrl"])
+def test_runs(library: str, toy_bundle: Path, tmp_path: Path) -> None:
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
-    printed = run_example(name, arguments, toy_bundle, tmp_path)
-    if name in MADE:
-        assert (tmp_path / MADE[name]).stat().st_size > 0
-    else:
-        assert "frames=256 shape=(4, 32)" in printed
+    names = [name for name, (_, needed) in RUNS.items() if needed == library]
+    printed = run_examples([(name, RUNS[name][0]) for name in names], toy_bundle, tmp_path)
+    for name in names:
+        if name in MADE:
+            assert (tmp_path / MADE[name]).stat().st_size > 0
+        else:
+            assert "frames=256 shape=(4, 32)" in printed
 
 
 @pytest.mark.slow
 def test_sb3_ppo_drives_real_tracks(toy_bundle: Path, tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
-    run_example("sb3_ppo.py", "--out ppo --steps 512 --num-envs 8 --validation 1 --minutes 10", toy_bundle, tmp_path)
+    training_arguments = "--out ppo --steps 512 --num-envs 8 --validation 1 --minutes 600"
+    calls = [("sb3_ppo.py", arguments) for arguments in (training_arguments, "--out ppo --evaluate --episodes 1")]
+    printed = run_examples(calls, toy_bundle, tmp_path)
     training = json.loads((tmp_path / "ppo/training.json").read_text(encoding="utf-8"))
     assert training["dream_steps"] >= 512
     (drives,) = training["validation"].values()
-    assert "1 test tracks: " in run_example("sb3_ppo.py", "--out ppo --evaluate --episodes 1", toy_bundle, tmp_path)
+    assert "1 test tracks: " in printed
     real = json.loads((tmp_path / "ppo/real.json").read_text(encoding="utf-8"))
     assert real["returns"] == [real["mean"]] != drives
     world = WorldModel.load(toy_bundle)
@@ -85,7 +110,7 @@ def test_sb3_ppo_learns_in_dooms_dream(tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
     bundle = locate(None, "doom-take-cover")
-    run_example("sb3_ppo_doom.py", "--out ppo --steps 64 --num-envs 8", bundle, tmp_path)
+    run_examples([("sb3_ppo_doom.py", "--out ppo --steps 64 --num-envs 8")], bundle, tmp_path)
     with pytest.warns(UserWarning, match="unpickling"):
         policy = load_policy(tmp_path / "ppo/model.zip", WorldModel.load(bundle), trust_pickle=True)
     assert policy(np.zeros((1, 448), np.float32)).shape == (1, 1)
@@ -94,7 +119,7 @@ def test_sb3_ppo_learns_in_dooms_dream(tmp_path: Path) -> None:
 def test_sb3_ppo_ends_by_its_clock(toy_bundle: Path, tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
-    run_example("sb3_ppo.py", "--out ppo --num-envs 8 --validation 0 --minutes 0.02", toy_bundle, tmp_path)
+    run_examples([("sb3_ppo.py", "--out ppo --num-envs 8 --validation 0 --minutes 0.02")], toy_bundle, tmp_path)
     training = json.loads((tmp_path / "ppo/training.json").read_text(encoding="utf-8"))
     assert training["dream_steps"] < 10**9
     assert training["chosen"].startswith("checkpoint-")
@@ -107,9 +132,14 @@ def test_the_pages_python_runs_as_it_stands(page: str, toy_bundle: Path, tmp_pat
         pytest.skip("stable_baselines3 is not installed")
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     text = "\n".join(blocks)
-    assert "learn(5_000_000)" in text
+    for long, short in (
+        ("learn(5_000_000)", "learn(1)"),
+        ("n_steps=128, batch_size=8192", "n_steps=4, batch_size=256"),
+    ):
+        assert long in text
+        text = text.replace(long, short)
     variables = {**os.environ, "DREAMGYM_MODELS": str(toy_bundle), "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
-    command = [sys.executable, "-c", text.replace("learn(5_000_000)", "learn(1)")]
+    command = [sys.executable, "-c", text]
     finished = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr[-3000:]
 
