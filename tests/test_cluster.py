@@ -193,7 +193,7 @@ def test_candidates_score_the_same_on_any_number_of_machines(cluster: Any, nodes
 def test_candidates_score_the_same_though_a_machine_dies(
     cluster: Any, evolution: EvolveConfig, steady_world_model: WorldModel
 ) -> None:
-    long = replace(evolution, rollouts=64, max_episode_steps=3000)  # so that a generation takes a second
+    long = replace(evolution, rollouts=64, max_episode_steps=1000)  # so that a generation takes a while
     assert evolution.world_model is not None
     steady_world_model.save(evolution.world_model)
     alone = returns(replace(long, workers=1))
