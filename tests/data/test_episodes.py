@@ -17,6 +17,7 @@ import pytest
 from dreamgym.data.episodes import (
     Episode,
     episode_paths,
+    episodes_sha256,
     is_held_out,
     read_arrays,
     read_episode,
@@ -232,3 +233,198 @@ def test_labels_of_the_worlds_shapes_are_taken(tmp_path: Path):
     labels = {"motion": np.zeros((6, 4), np.float32), "missed": np.zeros(5, np.float32)}
     write_episode(path, replace(make_episode(), labels=labels))
     assert set(read_episode(path, find()).labels) == {"motion", "missed"}
+
+
+FRAMES = make_episode().frames
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "got"),
+    [
+        ("frames", FRAMES.astype(np.float32) / 255, r"float32 \(6, 64, 64, 3\)"),
+        ("frames", FRAMES.astype(np.int8), r"int8 \(6, 64, 64, 3\)"),
+        ("frames", np.zeros((6, 96, 96, 3), np.uint8), r"uint8 \(6, 96, 96, 3\)"),
+        ("frames", FRAMES[..., 0], r"uint8 \(6, 64, 64\)"),
+        ("frames", FRAMES.transpose(0, 3, 1, 2), r"uint8 \(6, 3, 64, 64\)"),
+        ("frames", FRAMES[:5], r"uint8 \(5, 64, 64, 3\)"),
+        ("frames", FRAMES[:0], r"uint8 \(0, 64, 64, 3\)"),
+        ("actions", np.zeros((5, 3)), r"float64 \(5, 3\)"),
+        ("actions", np.zeros(5, np.float32), r"float32 \(5,\)"),
+        ("actions", np.float32(0), r"float32 \(\)"),
+        ("rewards", np.zeros(5), r"float64 \(5,\)"),
+        ("rewards", np.zeros(6, np.float32), r"float32 \(6,\)"),
+        ("rewards", np.zeros((5, 1), np.float32), r"float32 \(5, 1\)"),
+    ],
+)
+def test_arrays_that_are_not_an_episodes_are_told_with_what_was_wanted(
+    tmp_path: Path, name: str, array: np.ndarray, got: str
+):
+    path = tmp_path / "episode-000000.npz"
+    write_episode(path, make_episode())
+    write_arrays(path, {**read_arrays(path), name: array})
+    with pytest.raises(EpisodeFileError, match=rf"000000\.npz: expected frames uint8 \(T \+ 1, 64, .*; got .*{got}"):
+        read_episode(path)
+
+
+def test_an_episode_without_a_step_is_refused_and_one_of_one_step_is_read(tmp_path: Path):
+    path = tmp_path / "episode-000000.npz"
+    write_episode(path, make_episode(1))
+    assert len(read_episode(path)) == 1
+    none = {name: np.zeros((0, *shape), np.float32) for name, shape in (("actions", (3,)), ("rewards", ()))}
+    write_arrays(path, {**read_arrays(path), **none, "frames": FRAMES[:1]})
+    with pytest.raises(EpisodeFileError, match=r"T at least 1; got uint8 \(1, 64, 64, 3\), float32 \(0, 3\)"):
+        read_episode(path)
+
+
+@pytest.mark.parametrize("name", ["actions", "rewards"])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, name: str, number: float):
+    path = tmp_path / "episode-000000.npz"
+    write_episode(path, make_episode())
+    arrays = read_arrays(path)
+    changed = arrays[name].copy()
+    changed.reshape(-1)[-1] = number
+    write_arrays(path, {**arrays, name: changed})
+    with pytest.raises(EpisodeFileError, match=f"expected finite {name}, got NaN or infinity"):
+        read_episode(path)
+
+
+def test_another_programs_recording_is_to_be_kept_and_converted(tmp_path: Path):
+    path = tmp_path / "episode-000000.npz"
+    write_arrays(path, {"obs": FRAMES, "action": np.zeros((6, 3)), "reward": np.zeros(6), "done": np.zeros(6)})
+    before = path.read_bytes()
+    with pytest.raises(EpisodeFileError) as caught:
+        read_episode(path)
+    assert re.search(r"\['actions', 'frames', 'meta', 'rewards'\] are missing.* keep it and write", str(caught.value))
+    assert "delete" not in str(caught.value) and path.read_bytes() == before
+
+
+def with_meta(path: Path, meta: object) -> None:
+    write_episode(path, make_episode())
+    array = meta if isinstance(meta, np.ndarray) else np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    write_arrays(path, {**read_arrays(path), "meta": array})
+
+
+def meta_of(path: Path) -> dict[str, Any]:
+    write_episode(path, make_episode())
+    return dict(json.loads(read_arrays(path)["meta"].tobytes()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 3},
+        {"format": 0},
+        {"format": "2"},
+        {"seed": 1.0},
+        {"seed": True},
+        {"terminated": 1},
+        {"total_units": "250"},
+        {"total_units": True},
+        {"player": None},
+        {"versions": []},
+        {"thesis": 1},
+    ],
+)
+def test_other_entries_than_an_episodes_are_refused(tmp_path: Path, change: dict[str, Any]):
+    path = tmp_path / "episode-000000.npz"
+    with_meta(path, meta_of(path) | change)
+    with pytest.raises(EpisodeFileError, match=r"000000\.npz: expected the entries of an episode of format 2, got"):
+        read_episode(path)
+
+
+@pytest.mark.parametrize("name", ["format", "seed", "terminated", "player"])
+def test_an_entry_that_is_missing_is_told(tmp_path: Path, name: str):
+    path = tmp_path / "episode-000000.npz"
+    meta = meta_of(path)
+    del meta[name]
+    with_meta(path, meta)
+    with pytest.raises(EpisodeFileError, match=r"000000\.npz: expected the entries of an episode.*, got"):
+        read_episode(path)
+
+
+@pytest.mark.parametrize("meta", [[], None, 5, np.zeros(3, np.uint8), np.zeros(3), np.array(["{}"])])
+def test_entries_that_are_no_json_object_are_refused(tmp_path: Path, meta: object):
+    path = tmp_path / "episode-000000.npz"
+    with_meta(path, meta)
+    with pytest.raises(EpisodeFileError, match="expected the entries of an episode of format 2"):
+        read_episode(path)
+
+
+def test_an_episode_of_the_former_format_is_read(tmp_path: Path):
+    path = tmp_path / "episode-000000.npz"
+    meta = meta_of(path)
+    del meta["world"]
+    meta |= {"format": 1, "lap_finished": True, "lap_units": 270.0, "driver": "follower"}
+    for name in ("complete", "total_units", "player"):
+        del meta[name]
+    with_meta(path, meta)
+    arrays = read_arrays(path)
+    motion, missed = np.ones((6, 4), np.float32), np.zeros(5, np.float32)
+    write_arrays(path, {**arrays, "motion": motion, "missed": missed})
+    episode = read_episode(path, find())
+    assert (episode.complete, episode.total_units, episode.player) == (True, 270.0, "follower")
+    assert episode.world == "CarRacing" and set(episode.labels) == {"motion", "missed"}
+
+
+def test_every_entry_comes_back(tmp_path: Path):
+    path = tmp_path / "episode-000000.npz"
+    for flags in ((True, False, False), (False, True, False), (True, False, True)):
+        terminated, truncated, complete = flags
+        episode = replace(
+            make_episode(), terminated=terminated, truncated=truncated, complete=complete, versions={"dreamgym": "0"}
+        )
+        write_episode(path, episode)
+        read = read_episode(path)
+        assert (read.terminated, read.truncated, read.complete) == flags and read.versions == {"dreamgym": "0"}
+        assert read.failed is (terminated and not complete)
+
+
+def test_actions_may_be_outside_by_rounding_alone(tmp_path: Path):
+    path = tmp_path / "episode-000000.npz"
+    for number, fits in ((1.00005, True), (1.0002, False)):
+        for sign in (1, -1):
+            actions = make_episode().actions.copy()
+            actions[0, 0] = sign * number
+            write_episode(path, replace(make_episode(), actions=actions))
+            if fits:
+                read_episode(path, find())
+            else:
+                with pytest.raises(EpisodeFileError, match="record them as they were executed"):
+                    read_episode(path, find())
+
+
+@pytest.mark.parametrize(
+    ("label", "fits"),
+    [
+        (np.zeros(5, np.float32), True),
+        (np.zeros((6, 7), np.float32), True),
+        (np.zeros(5), False),
+        (np.zeros(4, np.float32), False),
+        (np.zeros(7, np.float32), False),
+        (np.zeros((5, 1, 1), np.float32), False),
+        (np.float32(0), False),
+    ],
+)
+def test_a_label_has_an_entry_a_step_or_a_frame(tmp_path: Path, label: np.ndarray, fits: bool):
+    path = tmp_path / "episode-000000.npz"
+    write_episode(path, replace(make_episode(), labels={"mine": label}))
+    if fits:
+        assert np.array_equal(read_episode(path).labels["mine"], label)
+    else:
+        with pytest.raises(EpisodeFileError, match=r"label mine as float32 of shape \(T,\) or \(T \+ 1, n\) for T = 5"):
+            read_episode(path)
+
+
+def test_the_hash_of_recordings_is_of_names_and_contents(tmp_path: Path):
+    folders = [tmp_path / name for name in ("a", "b")]
+    for folder in folders:
+        folder.mkdir()
+        write_episode(folder / "episode-000000.npz", make_episode(seed=1))
+    first = episodes_sha256(folders)
+    assert first == episodes_sha256(folders) and re.fullmatch("[0-9a-f]{64}", str(first))
+    assert episodes_sha256([*folders, tmp_path / "none"]) is None
+    write_episode(folders[1] / "episode-000000.npz", make_episode(seed=2))
+    second = episodes_sha256(folders)
+    (folders[1] / "episode-000000.npz").rename(folders[1] / "episode-000001.npz")
+    assert len({first, second, episodes_sha256(folders), episodes_sha256(folders[:1])}) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -60,6 +61,25 @@ def test_a_value_is_paid_as_it_is_without_a_cap() -> None:
     assert paid(RewardRule(), -2.5, progress=4.0) == (1.5, -2.5, False)
     assert paid(RewardRule(constant=0.5, scale=2.0, unit=4.0), 6.0, progress=100.0) == (101.5, 3.5, False)
     assert paid(RewardRule(threshold=1.0), 0.75) == (0.0, 0.0, False)
+
+
+def paid_by_row(rule: RewardRule, output: float, progress: float = 0.0) -> tuple[float, float, bool]:
+    after, reward, complete = pay_row(RowRule.of(rule), np.float32(output), np.float32(progress), False)
+    return float(after), float(reward), bool(complete)
+
+
+@pytest.mark.parametrize("form", [paid, paid_by_row])
+def test_at_the_threshold_itself_nothing_is_gained(form: Callable[..., tuple[float, float, bool]]) -> None:
+    rule = RewardRule(threshold=0.5)
+    assert form(rule, 0.5) == (0.0, 0.0, False)
+    assert form(rule, 0.625) == (0.625, 0.625, False)
+
+
+@pytest.mark.parametrize("form", [paid, paid_by_row])
+def test_without_a_cap_the_sum_of_the_gains_rounds_no_reward(form: Callable[..., tuple[float, float, bool]]) -> None:
+    after, reward, complete = form(RewardRule(), 0.1, progress=1e6)
+    assert (reward, complete) == (float(np.float32(0.1)), False)
+    assert after - 1e6 != reward  # as it would be paid by the difference
 
 
 def all_rules() -> list[RewardRule]:

@@ -112,3 +112,49 @@ def test_the_distribution_function_agrees_with_float64(temperature: float):
     normal = torch.distributions.Normal(means, log_sigmas.exp() * math.sqrt(temperature))
     expected = (torch.softmax(logits / temperature, -2) * normal.cdf(value.double().unsqueeze(-2))).sum(-2)
     torch.testing.assert_close(mixture_cdf(parameters, value, temperature).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_log_sigmas_are_kept_within_what_the_trained_models_know():
+    assert (LOG_SIGMA_MIN, LOG_SIGMA_MAX) == (-7.0, 4.0)
+    parameters = torch.zeros(3, 1, 2)
+    parameters[2] = torch.tensor([[-50.0, 50.0]])
+    drawn = sample_mixture(parameters, torch.tensor(1.0), torch.zeros(2), torch.ones(2))
+    torch.testing.assert_close(drawn, torch.tensor([-7.0, 4.0]).exp())
+
+
+def test_a_draw_is_the_chosen_mean_and_the_noise_times_sigma_and_the_root_of_the_temperature():
+    parameters = torch.tensor([[[0.0], [0.0]], [[-1.0], [3.0]], [[0.0], [math.log(2.0)]]])  # (3, K, Z)
+    for uniform, wanted in ((0.25, -1.0 + 0.5 * 1.0), (0.5, 3.0 + 0.5 * 2.0), (0.75, 3.0 + 0.5 * 2.0)):
+        drawn = sample_mixture(parameters, torch.tensor(0.25), torch.tensor([uniform]), torch.ones(1))
+        torch.testing.assert_close(drawn, torch.tensor([wanted]))
+
+
+def test_a_component_without_weight_is_never_drawn():
+    parameters = torch.tensor([[[-math.inf], [0.0]], [[-1.0], [3.0]], [[0.0], [0.0]]])
+    assert sample_mixture(parameters, torch.tensor(1.0), torch.zeros(1), torch.zeros(1)).item() == 3.0
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (4, 1), (2, 4, 1)])
+def test_a_temperature_is_of_all_rows_or_of_each(shape: tuple[int, ...]):
+    generator = torch.Generator().manual_seed(9)
+    parameters = make_mixture((2, 4), seed=9)
+    temperature = 0.5 + torch.rand(shape, generator=generator)
+    uniform, normal = torch.rand(2, 4, 3, generator=generator), torch.randn(2, 4, 3, generator=generator)
+    drawn = sample_mixture(parameters, temperature, uniform, normal)
+    of_each = temperature.expand(2, 4, 1)
+    for row in np.ndindex(2, 4):
+        alone = sample_mixture(parameters[row], of_each[row], uniform[row], normal[row])
+        torch.testing.assert_close(drawn[row], alone)
+
+
+def test_noise_of_a_batch_is_each_rows():
+    generator = torch.Generator().manual_seed(10)
+    normal, loadings = torch.randn(2, 4, 5, generator=generator), torch.randn(2, 4, 2, 3, generator=generator)
+    together = common_noise(normal, loadings)
+    for row in np.ndindex(2, 4):
+        torch.testing.assert_close(together[row], common_noise(normal[row], loadings[row]))
+
+
+def test_the_distribution_function_is_at_temperature_one_unless_another_is_given():
+    parameters, value = make_mixture((7,)), torch.zeros(7, 3)
+    assert torch.equal(mixture_cdf(parameters, value), mixture_cdf(parameters, value, 1.0))

@@ -62,7 +62,8 @@ def command(line: str, data: Path, out: Path, **options: str) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Every file below a folder, hidden ones too, but for locks; without the times in logs."""
+    """Every file below a folder, hidden ones too, but for locks; without the times in logs, and the
+    number of workers in reports."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): _content(path) for path in paths}
 
@@ -72,4 +73,7 @@ def _content(path: Path) -> Any:
         return None if path.suffix == ".md" else path.read_bytes()  # pages say how long it took
     lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
     entries = [json.loads(line) for line in lines]
+    for entry in entries:
+        if isinstance(entry.get("config"), dict):  # of a report
+            entry["config"].pop("workers", None)
     return [{name: value for name, value in entry.items() if name not in _TIMES} for entry in entries]
