@@ -62,8 +62,10 @@ def command(line: str, data: Path, out: Path, **options: str) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """Every file below a folder, hidden ones too, but for locks; without the times in logs, and the
-    number of workers in reports."""
+    """Every file below a folder, hidden ones too, but for locks.
+
+    Without the times in logs, and the number of workers in reports.
+    """
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): _content(path) for path in paths}
 
