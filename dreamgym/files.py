@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import hashlib
 import json
 import os
@@ -112,11 +111,15 @@ def write_text(path: Path, text: str) -> None:
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write files into a folder, each atomically, over those of the same names from before.
 
+    What a killed process left of writing them is removed.
+
     Raises:
         OutputFolderError: the folder holds other things, or is none.
     """
     if folder.exists() and not folder.is_dir():
         raise OutputFolderError(f"expected a folder to write to, got the file {folder}; choose another name")
+    for name in contents:
+        remove_leftovers(folder / name)
     others = sorted(entry.name for entry in folder.iterdir() if entry.name not in contents) if folder.exists() else []
     if others:
         raise OutputFolderError(f"{folder} holds other things ({', '.join(others[:3])}); choose an empty or new folder")
@@ -155,8 +158,10 @@ def remove_leftovers(path: Path) -> None:
 
     No other process may be writing it.
     """
-    for stale in path.parent.glob(f".{glob.escape(path.name)}.*{_TEMPORARY}{glob.escape(path.suffix)}"):
-        stale.unlink()
+    before, after = f".{path.name}.", f"{_TEMPORARY}{path.suffix}"
+    for stale in path.parent.glob(f".*{_TEMPORARY}*"):
+        if stale.name.startswith(before) and stale.name.removeprefix(before).removesuffix(after).isdigit():
+            stale.unlink()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -15,7 +15,7 @@ from dreamgym import files
 from dreamgym.config import WebConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.errors import OutputFolderError
-from dreamgym.files import append_line, atomic_write, claim_folder, write_json
+from dreamgym.files import append_line, atomic_write, claim_folder, remove_leftovers, write_files, write_json
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,25 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path) -> None
     (tmp_path / "mean.safetensors").write_text("whole")
     claim_folder(tmp_path, Config(tmp_path))
     assert {name for name in names(tmp_path) if name != ".lock"} == {"config.json", "mean.safetensors"}
+
+
+def test_files_that_a_killed_process_was_writing_are_written_again(tmp_path: Path) -> None:
+    for name in (".page.html.123.tmp.html", ".dream.js.9.tmp.js"):
+        (tmp_path / name).write_text("half")
+    write_files(tmp_path, {"page.html": b"page", "dream.js": b"dream"})
+    assert names(tmp_path) == {"page.html", "dream.js"}
+    (tmp_path / ".other.html.1.tmp.html").touch()
+    with pytest.raises(OutputFolderError, match=r"holds other things \(\.other\.html"):
+        write_files(tmp_path, {"page.html": b"page", "dream.js": b"dream"})
+
+
+def test_leftovers_of_other_files_stay(tmp_path: Path) -> None:
+    others = {".run.json.2.json.7.tmp.json", ".run.json.part.7.tmp.part", ".a.json.7.tmp.json", "run.json"}
+    for name in (*others, ".run.json.7.tmp.json", ".run.json.88.tmp.json"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "run.json")
+    assert names(tmp_path) == others
+    remove_leftovers(tmp_path / "none" / "run.json")
 
 
 def test_another_process_cannot_claim_a_folder_while_it_is_held(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dreamgym.config import WebConfig
 from dreamgym.errors import OutputFolderError
-from dreamgym.files import make_folder, write_bytes, write_files
+from dreamgym.files import make_folder, remove_leftovers, write_bytes, write_files
 from dreamgym.web.build import page_files, single_page
 from dreamgym.world_model import WorldModel
 
@@ -30,5 +30,6 @@ def run(config: WebConfig) -> None:
         )
     make_folder(config.out.parent)
     page = single_page(files)
+    remove_leftovers(config.out)
     write_bytes(config.out, page)
     print(f"{config.out}: {len(page) / 1e6:.1f} MB; open it in a browser")
