@@ -24,11 +24,15 @@ from gymnasium.envs.box2d.car_racing import STATE_H, STATE_W
 
 from dreamgym import local_engine
 from dreamgym.controller.linear import LinearController
+from dreamgym.data.episodes import Episode, write_episode
 from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.vision.encode_dataset import encode_episodes
+from dreamgym.vision.train import train_vision
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import StartBank, WorldModel
 from dreamgym.worlds.car_racing.fast_rendering.env import ExactCarRacing
 from tests.support.toy_envs import COUNT, DREAM, DreamFactory, VecEnvFactory
+from tests.support.training_runs import vision_config
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 # A shell's background jobs ignore Ctrl-C, and what a test starts would inherit that.
@@ -169,6 +173,49 @@ def full_size_bundle(full_size_world_model: WorldModel, tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("bundle") / "full"
     full_size_world_model.save(folder)
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Has torch compute on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three episodes of noise: one that fails, one complete, one truncated. Shared."""
+    folder = tmp_path_factory.mktemp("episodes")
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        length = 20 + 10 * index
+        episode = Episode(
+            frames=rng.integers(0, 256, (length + 1, 64, 64, 3), dtype=np.uint8),
+            actions=rng.random((length, 3), np.float32),
+            rewards=np.where(rng.random(length) < 0.3, 3.9, -0.1).astype(np.float32),
+            terminated=index < 2,
+            truncated=index == 2,
+            complete=index == 1,
+            total_units=250,
+            seed=1_000_000 + index,
+            player="test",
+        )
+        write_episode(folder / f"episode-{index:06d}.npz", episode)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vision(episodes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a V that was trained on them for a step. Shared."""
+    return train_vision(vision_config(episodes, tmp_path_factory.mktemp("vision") / "run", steps=1))
+
+
+@pytest.fixture(scope="session")
+def latents(episodes: Path, vision: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the episodes as that V encodes them. Shared."""
+    return encode_episodes(episodes, vision, tmp_path_factory.mktemp("latents"))
 
 
 @pytest.fixture

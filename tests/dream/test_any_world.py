@@ -10,7 +10,7 @@ import torch
 
 from dreamgym.dream.core import DreamCore
 from dreamgym.world_model import WorldModel
-from dreamgym.worlds.base import ActionSet, RewardRule, actions_from_card, to_card
+from dreamgym.worlds.base import ActionSet, RewardRule, to_card
 from tests.support.dream_cores import started
 
 NUMBERS = {"low": (-1.0,) * 3, "high": (1.0,) * 3, "names": ("a", "b", "c"), "squash": ("tanh",) * 3}
@@ -68,10 +68,3 @@ def test_the_time_limit_is_the_worlds_unless_given(toy_world_model: WorldModel) 
     model = of_world(toy_world_model, ActionSet(**NUMBERS), RewardRule(), limit=7)  # type: ignore[arg-type]
     assert DreamCore(model, 1).max_episode_steps == 7
     assert DreamCore(model, 1, max_episode_steps=None).max_episode_steps is None
-
-
-def test_cards_made_when_the_penalty_was_called_effort_are_read() -> None:
-    actions = ActionSet(**NUMBERS, penalty=(1.0, 0.0, 0.0))  # type: ignore[arg-type]
-    card = to_card(actions)
-    card["effort"] = card.pop("penalty")
-    assert actions_from_card(card) == actions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -13,8 +12,6 @@ import torch
 from dreamgym.dream.latent_encoder import LatentEncoder
 from dreamgym.dream.rendering import decode_frames
 from dreamgym.errors import ConfigError, DivergedError, ObservationError
-from dreamgym.vision import fast_inference as packed
-from dreamgym.vision.fast_inference import PackedConvolutions, PackedDecoder
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model import WorldModel
 from tests.support.fake_racing import random_actions, random_frames
@@ -97,21 +94,6 @@ def test_encoder_is_v(full_size_world_model: WorldModel) -> None:
     torch.testing.assert_close(features, vision.encoder(images).flatten(1), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_convolutions_by_onednn_and_by_patches_are_the_same(
-    full_size_world_model: WorldModel, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = torch.rand(3, 64, 64, 3)
-    fast = PackedConvolutions(full_size_world_model.vision.encoder, dtype)
-    if not isinstance(fast._layers[0], packed._Convolution):
-        pytest.skip("oneDNN does not convolve here")
-    monkeypatch.setattr(packed, "_FEW_CHANNELS", 0)
-    plain = PackedConvolutions(full_size_world_model.vision.encoder, dtype)
-    tolerance = 1e-5 if dtype is torch.float32 else 0.02
-    torch.testing.assert_close(fast(images), plain(images), atol=tolerance, rtol=tolerance)
-    assert torch.equal(pickle.loads(pickle.dumps(fast))(images), fast(images))
-
-
 def test_weights_that_are_not_finite_are_named(own_world_model: WorldModel) -> None:
     with torch.no_grad():
         own_world_model.vision.encoder[0].bias[0] = torch.nan
@@ -149,25 +131,6 @@ def test_frames_of_another_shape(toy_world_model: WorldModel) -> None:
 def test_another_precision_is_refused(toy_world_model: WorldModel) -> None:
     with pytest.raises(ConfigError, match=r"precision .*'float16'"):
         LatentEncoder(toy_world_model, precision="float16")
-
-
-def test_packed_decoder_is_v(full_size_world_model: WorldModel) -> None:
-    vision: VAE = full_size_world_model.vision
-    z = torch.randn(5, 32)
-    pictures = PackedDecoder(vision)(z)
-    torch.testing.assert_close(pictures.permute(0, 3, 1, 2), vision.decode_logits(z), atol=1e-5, rtol=1e-5)
-
-
-def test_packed_decoder_is_the_same_by_onednn_and_by_patches(
-    full_size_world_model: WorldModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    z, fast = torch.randn(5, 32), PackedDecoder(full_size_world_model.vision)
-    if not isinstance(fast._layers[0][0], packed._Convolution):
-        pytest.skip("oneDNN does not convolve here")
-    monkeypatch.setattr(packed, "packable", lambda *_: False)
-    plain = PackedDecoder(full_size_world_model.vision)
-    torch.testing.assert_close(fast(z), plain(z), atol=1e-5, rtol=1e-5)
-    assert torch.equal(pickle.loads(pickle.dumps(fast))(z), fast(z))
 
 
 def test_pictures_follow_changed_weights(own_world_model: WorldModel) -> None:

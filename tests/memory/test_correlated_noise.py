@@ -17,7 +17,7 @@ from dreamgym.memory.sequences import SequenceSampler
 from dreamgym.memory.trainee import Trainee
 from dreamgym.worlds.base import ModelSizes
 from dreamgym.worlds.registry import find
-from tests.memory.test_train import toy_episode
+from tests.support.latent_episodes import toy_episode
 
 
 def test_common_noise_has_the_covariance_that_the_loadings_say() -> None:

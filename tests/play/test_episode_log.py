@@ -13,14 +13,12 @@ import pytest
 
 from dreamgym.config import CollectConfig, PlayConfig
 from dreamgym.data.episodes import episode_paths, read_episode
-from dreamgym.data.seeds import COLLECTION_SEEDS, EARLIER_TEST_SEEDS, TEST_SEEDS
-from dreamgym.errors import BundleNotFoundError, OutputFolderError, SeedError
+from dreamgym.data.seeds import EARLIER_TEST_SEEDS, TEST_SEEDS
+from dreamgym.errors import OutputFolderError, SeedError
 from dreamgym.files import claim_folder
-from dreamgym.play.command import make_session
 from dreamgym.play.commands import Command, obey
 from dreamgym.play.episode_log import EpisodeFolder
-from dreamgym.play.players import choose, players
-from dreamgym.play.recordings import Recordings
+from dreamgym.play.players import players
 from dreamgym.play.session import Session
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.car_racing.preprocess import preprocess
@@ -133,46 +131,6 @@ def test_episodes_of_test_seeds_are_not_saved(toy_world_model: WorldModel, tmp_p
     session.close()
 
 
-def test_save_key_saves_what_is_played(steady_world_model: WorldModel, tmp_path: Path) -> None:
-    session = Session(steady_world_model, players(steady_world_model), find("CarRacing"), view="both", seed=11)
-    recordings = Recordings(PlayConfig(out=tmp_path), session.fps)
-    assert "Too little" in recordings.save_episodes(session)
-    for _ in range(20):
-        session.tick(AHEAD)
-    assert "Saved" in recordings.save_episodes(session)
-    assert len(episode_paths(tmp_path / "episodes")) == len(episode_paths(tmp_path / "episodes" / "dreams")) == 1
-    session.seed = TEST_SEEDS.start
-    assert "kept for tests" in recordings.save_episodes(session)
-    session.close()
-
-
-def test_missing_controller_is_reported_with_the_remedy(make_world_model: object, tmp_path: Path) -> None:
-    world = make_world_model()  # type: ignore[operator]
-    world.controller = None
-    found = players(world)
-    assert [player.label for player in found] == ["You", "Random"]
-    with pytest.raises(BundleNotFoundError, match="--controller"):
-        choose(found, "controller")
-
-
-def test_given_controller_comes_before_the_bundles_own(toy_world_model: WorldModel, tmp_path: Path) -> None:
-    assert toy_world_model.controller is not None
-    toy_world_model.controller.save(tmp_path / "mine.safetensors")
-    found = players(toy_world_model, tmp_path / "mine.safetensors")
-    assert [player.label for player in found] == ["You", "mine", "Controller", "Random"]
-    assert choose(found, "controller") == 1
-
-
-def test_seeds_of_play_are_fresh_and_no_collections(toy_bundle: Path) -> None:
-    seeds = set()
-    for _ in range(3):
-        session = make_session(PlayConfig(world_model=toy_bundle, view="dream"), "random")
-        seeds.add(session.seed)
-        session.close()
-    assert len(seeds) == 3
-    assert all(seed in COLLECTION_SEEDS and seed >= COLLECTION_SEEDS.start + 900 * 1_000_000 for seed in seeds)
-
-
 NOTING_STEPS = """
 import pathlib, sys
 from dreamgym import cli
@@ -206,14 +164,3 @@ def test_interrupted_window_saves_the_episode(steady_world_model: WorldModel, tm
     for path in (folder / "dreams").iterdir():
         read_episode(path)
     assert list((folder / "dreams").iterdir())
-
-
-def test_episode_of_another_world_is_saved_with_its_name(corridor: Session, tmp_path: Path) -> None:
-    recordings = Recordings(PlayConfig(out=tmp_path), corridor.fps)
-    for _ in range(20):
-        corridor.tick(np.ones(1, np.float32))
-    assert "Saved" in recordings.save_episodes(corridor)
-    (path,) = episode_paths(tmp_path / "episodes")
-    episode = read_episode(path)
-    assert (episode.world, episode.total_units, episode.labels) == ("Corridor", 1.0, {})
-    assert set(episode.actions.ravel().tolist()) <= {-1.0, 0.0, 1.0}

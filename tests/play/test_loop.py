@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pygame
 import pytest
 
 from dreamgym.config import PlayConfig
+from dreamgym.errors import ConfigError
 from dreamgym.play.commands import BINDINGS, Command
 from dreamgym.play.loop import Loop, Window, key_code
 from dreamgym.play.players import players
@@ -230,3 +232,28 @@ def test_command_that_cannot_be_done_is_explained(corridor_model: WorldModel, tm
     send(loop, down(pygame.K_RIGHT), ticks=4)
     assert session.dream.steps > 0
     window.close()
+
+
+def test_missing_display_is_reported_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SDL_VIDEODRIVER")
+    monkeypatch.setenv("DISPLAY", ":404")
+    monkeypatch.setattr(pygame.display, "init", lambda: None)
+    monkeypatch.setattr(pygame.display, "get_driver", lambda: "offscreen")
+    with pytest.raises(ConfigError, match=r"no display.*--record"):
+        Window(None)
+
+    def fail() -> None:
+        raise pygame.error("No available video device")
+
+    monkeypatch.setattr(pygame.display, "init", fail)
+    with pytest.raises(ConfigError, match=r"No available video device.*--record"):
+        Window(None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a display needs no variable")
+def test_display_that_nothing_names_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pygame.display, "init", lambda: pytest.fail("asked"))
+    with pytest.raises(ConfigError, match=r"no display.*WAYLAND_DISPLAY.*--record"):
+        Window(None)

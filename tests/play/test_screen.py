@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +11,13 @@ import pygame
 import pytest
 from numpy.typing import NDArray
 
-from dreamgym.errors import ConfigError
 from dreamgym.play.commands import Command, obey
-from dreamgym.play.loop import Window
 from dreamgym.play.players import players
 from dreamgym.play.screen import Status, draw
 from dreamgym.play.session import Session
-from dreamgym.play.theme import Painter, font
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.registry import find
+from tests.support.surfaces import pixels
 
 GOLDEN = Path(__file__).parent / "golden"
 """Pictures of the screen as it should look, a quarter of its size; UPDATE_GOLDEN=1 pytest ... writes them anew."""
@@ -44,10 +41,6 @@ def drawn(session: Session, status: Status) -> pygame.Surface:
     surface = pygame.Surface((1280, 720))
     draw(surface, session, status)
     return pygame.transform.smoothscale(surface, (320, 180))
-
-
-def pixels(surface: pygame.Surface) -> NDArray[np.uint8]:
-    return pygame.surfarray.array3d(surface).swapaxes(0, 1)
 
 
 def compare(name: str, session: Session, status: Status | None = None) -> None:
@@ -127,26 +120,6 @@ def test_golden_pictures_allow_a_shift_of_text_and_nothing_missing(corridor: Ses
     assert farthest(pixels(pygame.transform.smoothscale(surface, (320, 180))), pixels(wanted)) > FARTHEST
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (2560, 1440), (1000, 900), (1600, 700), (641, 359)])
-def test_pictures_keep_their_shape_at_every_size(size: tuple[int, int]) -> None:
-    painter = Painter(pygame.Surface(size))
-    box = painter.pixels((24.0, 100.0, 500.0, 350.0))
-    assert box.width / box.height == pytest.approx(10 / 7, abs=0.02)
-    whole = painter.pixels((0.0, 0.0, 1280.0, 720.0))
-    assert pygame.Rect((0, 0), size).inflate(2, 2).contains(whole)
-    assert whole.width in (size[0], round(size[1] * 16 / 9)) or whole.height == size[1]
-    margins = (size[0] - whole.width, size[1] - whole.height)
-    assert min(margins) <= 1
-    assert abs(2 * whole.x - margins[0]) <= 1
-
-
-def test_text_is_drawn_after_pygame_was_quit() -> None:
-    before = font(20, True).size("dream")
-    pygame.quit()
-    pygame.font.init()
-    assert font(20, True).size("dream") == before
-
-
 @pytest.mark.parametrize("view", ["reality", "dream", "both"])
 def test_drawing_changes_nothing(toy_world_model: WorldModel, view: str) -> None:
     found, world = players(toy_world_model), find("CarRacing")
@@ -164,28 +137,3 @@ def test_drawing_changes_nothing(toy_world_model: WorldModel, view: str) -> None
         after = (session.real.total, session.dream.total, session.leader.features.tolist(), len(session.readings))
         assert after == before
     session.close()
-
-
-def test_missing_display_is_reported_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SDL_VIDEODRIVER")
-    monkeypatch.setenv("DISPLAY", ":404")
-    monkeypatch.setattr(pygame.display, "init", lambda: None)
-    monkeypatch.setattr(pygame.display, "get_driver", lambda: "offscreen")
-    with pytest.raises(ConfigError, match=r"no display.*--record"):
-        Window(None)
-
-    def fail() -> None:
-        raise pygame.error("No available video device")
-
-    monkeypatch.setattr(pygame.display, "init", fail)
-    with pytest.raises(ConfigError, match=r"No available video device.*--record"):
-        Window(None)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a display needs no variable")
-def test_display_that_nothing_names_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pygame.display, "init", lambda: pytest.fail("asked"))
-    with pytest.raises(ConfigError, match=r"no display.*WAYLAND_DISPLAY.*--record"):
-        Window(None)

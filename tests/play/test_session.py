@@ -10,7 +10,7 @@ import pytest
 from dreamgym.errors import ConfigError
 from dreamgym.play.commands import TEMPERATURES, Command, change_temperature, obey
 from dreamgym.play.players import choose, players
-from dreamgym.play.session import Session, View, difference
+from dreamgym.play.session import SPEEDS, Clock, Session, View, difference
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.registry import find
 
@@ -314,3 +314,21 @@ def test_dream_alone_is_played_where_the_real_world_is_not_known(corridor_model:
     play(session, 1, np.ones(1, np.float32))
     assert session.dream.steps == 4
     session.close()
+
+
+def test_slow_motion_takes_every_so_many_ticks() -> None:
+    clock = Clock()
+    for speed in SPEEDS:
+        assert clock.speed == speed
+        assert sum(clock.tick() for _ in range(100)) == round(100 * speed)
+        clock.slower()
+    assert clock.speed == SPEEDS[0]
+
+
+def test_single_step_pauses_the_clock() -> None:
+    clock = Clock()
+    clock.single_step()
+    assert [clock.tick() for _ in range(3)] == [True, False, False]
+    assert clock.paused
+    clock.paused = False
+    assert clock.tick()

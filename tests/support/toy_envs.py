@@ -58,3 +58,9 @@ def assert_same(left: Any, right: Any) -> None:
         np.testing.assert_array_equal(left, right)
     else:
         assert left == right
+
+
+def rollout(env: gym.Env[Any, Any], seed: int = 1, steps: int = 4) -> np.ndarray:
+    observations = np.stack([env.reset(seed=seed)[0], *(env.step(GAS)[0] for _ in range(steps))])
+    env.close()
+    return observations

@@ -14,7 +14,6 @@ import torch
 
 from dreamgym.dream.core import DreamCore
 from dreamgym.memory.mdn_rnn import MDNRNN
-from dreamgym.web.dream_file import dream_file
 from dreamgym.world_model import PACKAGED, WorldModel
 from dreamgym.worlds import registry
 from dreamgym.worlds.cards import to_card
@@ -163,19 +162,3 @@ def test_both_engines_give_the_same_bits(toy_world_model: WorldModel, tmp_path: 
     recording = record(toy_world_model, 7, 0, 1.0)
     compiled, plain = (dream_in_browser([recording], tmp_path, kind, own_controller=True) for kind in (True, False))
     assert compiled == plain
-
-
-def test_file_is_the_same_each_time(toy_world_model: WorldModel) -> None:
-    assert dream_file(toy_world_model) == dream_file(toy_world_model)
-
-
-@pytest.mark.parametrize(("cut", "message"), [(5, "cut short"), (400, "cut short"), (-3, "damaged at")])
-def test_damaged_file_is_named(toy_world_model: WorldModel, tmp_path: Path, cut: int, message: str) -> None:
-    shutil.copytree(SOURCES, tmp_path / "site")
-    (tmp_path / "site" / "dream.safetensors").write_bytes(dream_file(toy_world_model)[:cut])
-    script = """
-    const { readTensors } = await import("./tensors.js");
-    const bytes = new Uint8Array(await (await fetch("dream.safetensors")).arrayBuffer());
-    try { readTensors(bytes); return "read"; } catch (error) { return error.message; }
-    """
-    assert message in run_script(tmp_path / "site", script, tmp_path / "profile")

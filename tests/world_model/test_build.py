@@ -15,60 +15,10 @@ from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.trainee import make_memory
 from dreamgym.training import save_tensors
 from dreamgym.vision.vae import VAE
-from dreamgym.world_model.build import (
-    assemble,
-    hard_contexts,
-    run,
-    start_bank,
-)
-from dreamgym.worlds.car_racing.hard_moments import (
-    HARD_MOMENTS,
-    moments_after_mishaps,
-    moments_before_mishaps,
-    moments_before_sharp_bends,
-)
+from dreamgym.world_model.build import assemble, hard_contexts, run, start_bank
+from dreamgym.worlds.car_racing.hard_moments import HARD_MOMENTS
+from tests.support.latent_episodes import LENGTH, STUCK_FROM, toy_latents
 from tests.support.toy_world import TOY
-
-STUCK_FROM, LENGTH = 120, 300
-
-
-def toy_latents() -> LatentEpisode:
-    """A unit every fifth frame until frame 120 and none from there on; a sharp bend in frames 60 to 110."""
-    frames = np.arange(LENGTH)
-    motion = np.tile(np.array([1.2, 0.1, 0.0, 0.0], np.float32), (LENGTH + 1, 1))
-    motion[60:110, 2] = 3.0  # rad/s
-    return LatentEpisode(
-        path=Path("x"),
-        mean=np.zeros((LENGTH + 1, 4), np.float16),
-        log_variance=np.zeros((LENGTH + 1, 4), np.float16),
-        actions=np.zeros((LENGTH, 3), np.float32),
-        progress=((frames % 5 == 0) & (frames < STUCK_FROM)).astype(np.float32),
-        failed=False,
-        total_units=250,
-        labels={"motion": motion},
-    )
-
-
-def test_moments_before_a_mishap_still_make_progress_that_soon_ends():
-    # The last unit is that of frame 115: from 81 on at most 3 lie more than 20 frames ahead, and until 130 the last 4
-    # are no more than 30 frames ago.
-    assert moments_before_mishaps(toy_latents()) == list(range(81, 131))
-
-
-def test_moments_after_a_mishap_look_back_on_nothing():
-    found = moments_after_mishaps(toy_latents())
-    assert min(found) in range(STUCK_FROM + 70, STUCK_FROM + 76) and max(found) == LENGTH - 1
-
-
-def test_a_sharp_bend_lies_ahead_whichever_way_it_turns():
-    episode = toy_latents()
-    found = moments_before_sharp_bends(episode)
-    assert found and 30 < min(found) and max(found) < 75
-    motion = episode.labels["motion"]
-    mirrored = motion * np.array([1, -1, -1, -1], np.float32)
-    assert moments_before_sharp_bends(replace(episode, labels={"motion": mirrored})) == found
-    assert not moments_before_sharp_bends(replace(episode, labels={"motion": 0.5 * motion}))
-    assert not moments_before_sharp_bends(replace(episode, labels={}))
 
 
 def test_hard_contexts_are_of_every_kind_by_its_share_and_marked():

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from dreamgym.controller.linear import LinearController
-from dreamgym.errors import ConfigError
 from dreamgym.fidelity import fixed_policies
-from dreamgym.worlds.base import FidelityCases, World
+from dreamgym.worlds.base import World
 from dreamgym.worlds.registry import find, names
 
 CONTROLLERS = {"controller", "disturbed_controller", "blinded_controller"}
@@ -43,11 +42,6 @@ def test_probes_and_handicaps_fit_the_actions(world: World) -> None:
             assert (low <= np.array(action)).all() and (np.array(action) <= high).all()
     for each in world.fidelity.handicaps:
         assert {len(numbers) for numbers in (each.scale, each.offset) if numbers} == {world.actions.size}
-
-
-def test_skilled_players_are_among_those_that_are_held_out() -> None:
-    with pytest.raises(ConfigError, match="skilled"):
-        FidelityCases(players=("still",), skilled=("planner",))
 
 
 def test_car_racing_is_compared_on_its_38_policies() -> None:

@@ -25,7 +25,6 @@ from dreamgym.worlds import registry
 from dreamgym.worlds.base import ModelSizes, World, actions_from_card, to_card
 from dreamgym.worlds.from_env import PROBED_STEPS
 from dreamgym.worlds.registry import find
-from dreamgym.worlds.resize import Resize
 
 Frames = Callable[[int], Any]
 
@@ -173,27 +172,6 @@ def test_a_registered_environment_gives_name_time_limit_and_fps() -> None:
     assert world.sizes.latents == 7
 
 
-@pytest.mark.parametrize("crop", [None, (1, 7, 2, 12)])
-@pytest.mark.parametrize("shape", [(10, 12), (33, 20, 3)])
-def test_pictures_are_area_averages(shape: tuple[int, ...], crop: tuple[int, int, int, int] | None) -> None:
-    frame = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    top, bottom, left, right = crop or (0, shape[0], 0, shape[1])
-    fine = frame.reshape(*shape[:2], -1)[top:bottom, left:right].astype(np.int64)
-    fine = np.repeat(np.repeat(fine, 64, axis=0), 64, axis=1)
-    height, width = bottom - top, right - left
-    means = fine.reshape(64, height, 64, width, -1).mean(axis=(1, 3))
-    expected = np.broadcast_to(np.floor(means + 0.5), (64, 64, 3))
-    assert np.array_equal(Resize(shape, crop or (0, shape[0], 0, shape[1]))(frame), expected)
-    batch = Resize(shape, (top, bottom, left, right))(np.stack([frame, frame])[:, None])
-    assert batch.shape == (2, 1, 64, 64, 3) and np.array_equal(batch[1, 0], expected)
-
-
-def test_grey_is_brightness_in_all_channels() -> None:
-    frame = np.zeros((64, 64, 3), np.uint8)
-    frame[..., 1] = 100
-    assert (Resize((64, 64, 3), (0, 64, 0, 64), grey=True)(frame) == 59).all()
-
-
 def test_a_description_can_be_sent_to_a_process_and_trained_by_its_recipe(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,22 +224,6 @@ def test_what_only_shows_later_is_refused_while_it_is_recorded() -> None:
     world = world_of(screen(pays=lambda step: float("inf") if step > late else 0.0), max_episode_steps=60)
     with pytest.raises(RewardError, match="finite"):
         record_episode(world.players["held"](), 0, 60, world=world)
-
-
-@pytest.mark.parametrize("world", ["no_such_module:WORLD", ":", ".relative:WORLD", "math:", "", 5])
-def test_what_names_no_world_is_refused(world: Any) -> None:
-    with pytest.raises(ConfigError, match="module:OBJECT"):
-        find(world)
-
-
-@pytest.mark.parametrize(("source", "error"), [("x = = 1", "SyntaxError"), ("raise RuntimeError('boom')", "boom")])
-def test_a_module_that_fails_is_refused_by_its_own_error(
-    source: str, error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "failing_world.py").write_text(source)
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigError, match=rf"failing_world:WORLD.*{error}"):
-        find("failing_world:WORLD")
 
 
 def test_keys_do_not_take_those_of_play() -> None:

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import pygame
 import pytest
-from gymnasium.envs.box2d import car_racing
 from gymnasium.envs.box2d.car_racing import CarRacing
 
 from dreamgym.worlds.car_racing.fast_rendering import env as drawing
 from dreamgym.worlds.car_racing.fast_rendering.env import ExactCarRacing
-from dreamgym.worlds.car_racing.fast_rendering.track_polygons import Camera, window_inside_playfield
 from dreamgym.worlds.car_racing.players import PLAYERS
 
 Pair = tuple[CarRacing, ExactCarRacing]
@@ -187,12 +185,6 @@ def test_the_window_is_identical_and_closing_it_harms_no_other_environment(monke
 
 def test_rendering_before_the_first_reset_gives_nothing():
     assert ExactCarRacing(render_mode="rgb_array").render() is None
-
-
-@pytest.mark.parametrize(("x", "inside"), [(0.0, True), (290.0, True), (333.0, False), (500.0, False)])
-def test_a_plain_background_is_only_for_windows_inside_the_playfield(x, inside):
-    zoom = car_racing.ZOOM * car_racing.SCALE
-    assert window_inside_playfield(Camera.looking(zoom, (500.0 - x * zoom, 200.0), 0.0)) is inside
 
 
 @pytest.mark.slow

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.numpy import load
 
-from dreamgym import cli
 from dreamgym.export.command import onnx_files
 from dreamgym.export.manifest import manifest
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, State
@@ -22,7 +18,6 @@ from dreamgym.memory.mixture import common_noise, sample_mixture
 from dreamgym.world_model import PACKAGED, WorldModel
 from tests.conftest import ModelFactory
 
-onnx = pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
 ROWS = 16
@@ -175,25 +170,3 @@ def test_same_bytes_each_time_and_none_of_this_machine(toy_world_model: WorldMod
     assert files == onnx_files(toy_world_model)
     here = str(Path(__file__).parents[2]).encode()
     assert not [name for name, content in files.items() if here in content]
-
-
-def test_command_writes_what_its_manifest_says(toy_bundle: Path, tmp_path: Path) -> None:
-    out = tmp_path / "onnx"
-    for _ in range(2):
-        assert cli.main(["export", str(toy_bundle), "--format", "onnx", "--out", str(out)]) == 0
-    told = json.loads((out / "manifest.json").read_text())
-    assert {path.name for path in out.iterdir()} == {*told["files"], "manifest.json"}
-    for name, wanted in told["files"].items():
-        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == wanted
-    assert told["bundle"] == json.loads((toy_bundle / "card.json").read_text())["sha256"]
-    starts = load((out / "starts.safetensors").read_bytes())
-    assert len(starts["z"]) == sum(map(len, told["starts"].values())) == 10
-    props = onnx.load(out / "step.onnx").metadata_props
-    assert json.loads(props[0].value)["rewards"] == told["rewards"]
-
-
-def test_another_folder_is_left_alone(toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "thesis.tex").touch()
-    assert cli.main(["export", str(toy_bundle), "--out", str(tmp_path)]) == 2
-    assert "thesis.tex" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]

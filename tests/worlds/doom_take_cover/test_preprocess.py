@@ -1,4 +1,4 @@
-"""What V sees of Take Cover, and whether it draws the fireballs."""
+"""What V sees of Take Cover."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from dreamgym.errors import ObservationError
-from dreamgym.worlds.doom_take_cover.fireball_gate import fireball_brightness_kept
 from dreamgym.worlds.registry import find
 
 WORLD = find("doom-take-cover")
@@ -35,16 +34,3 @@ def test_people_see_the_same_part_of_the_frame_as_v() -> None:
 def test_other_frames_are_refused() -> None:
     with pytest.raises(ObservationError, match="240, 320, 3"):
         WORLD.preprocess(np.zeros((96, 96, 3), np.uint8))
-
-
-def test_the_gate_tells_a_kept_fireball_from_a_lost_one() -> None:
-    frames = np.full((3, 64, 64, 3), 60, np.uint8)
-    frames[0, 30:32, 30:33] = (255, 250, 90)  # 6 bright pixels
-    frames[1, 10, 10] = (255, 250, 90)
-    half = frames.copy()
-    half[0, 30, 30:33] = 60
-    found = fireball_brightness_kept(frames, half)
-    assert found[4, 8] == (0.5, 1) and found[1, 3] == (1.0, 1)
-    assert np.isnan(found[9, 20][0]) and found[9, 20][1] == 0
-    assert WORLD.check_pictures is not None
-    assert WORLD.check_pictures(frames, half) == {"fireballs_kept_1_3": 1.0, "fireballs_kept_4_8": 0.5}

@@ -1,0 +1,37 @@
+"""Encoded episodes on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamgym.data.episodes import read_arrays, write_arrays
+from dreamgym.data.latents import read_latents
+from dreamgym.errors import EpisodeFileError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("mean", lambda a: a[:, :7], r"log_variance as float16 of shape \(21, 7\), got float16 of \(21, 32\)"),
+        ("log_variance", lambda a: a.astype(np.float32), "got float32"),
+        ("progress", lambda a: a * np.nan, "NaN or infinity in progress"),
+        ("actions", lambda a: a + 3, "expected actions of CarRacing within"),
+        ("actions", lambda a: a[:-1], r"mean as float16 of shape \(20, 32\)"),
+        ("failed", lambda a: np.array([a, a]), "failed as bool"),
+        ("mirrored_mean", lambda a: a[:3], "mirrored_mean"),
+    ],
+)
+def test_damaged_latents_are_refused_by_name(
+    latents: Path, tmp_path: Path, name: str, change: Callable[[np.ndarray], np.ndarray], message: str
+):
+    path = latents / "episode-000000.npz"
+    arrays = read_arrays(path)
+    write_arrays(tmp_path / path.name, {**arrays, name: change(arrays[name])})
+    with pytest.raises(EpisodeFileError, match=message):
+        read_latents(tmp_path)

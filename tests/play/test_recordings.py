@@ -1,0 +1,42 @@
+"""What is saved of what was played."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dreamgym.config import PlayConfig
+from dreamgym.data.episodes import episode_paths, read_episode
+from dreamgym.data.seeds import TEST_SEEDS
+from dreamgym.play.players import players
+from dreamgym.play.recordings import Recordings
+from dreamgym.play.session import Session
+from dreamgym.world_model import WorldModel
+from dreamgym.worlds.registry import find
+
+AHEAD = np.array([0.1, 0.3, 0.0], np.float32)
+
+
+def test_save_key_saves_what_is_played(steady_world_model: WorldModel, tmp_path: Path) -> None:
+    session = Session(steady_world_model, players(steady_world_model), find("CarRacing"), view="both", seed=11)
+    recordings = Recordings(PlayConfig(out=tmp_path), session.fps)
+    assert "Too little" in recordings.save_episodes(session)
+    for _ in range(20):
+        session.tick(AHEAD)
+    assert "Saved" in recordings.save_episodes(session)
+    assert len(episode_paths(tmp_path / "episodes")) == len(episode_paths(tmp_path / "episodes" / "dreams")) == 1
+    session.seed = TEST_SEEDS.start
+    assert "kept for tests" in recordings.save_episodes(session)
+    session.close()
+
+
+def test_episode_of_another_world_is_saved_with_its_name(corridor: Session, tmp_path: Path) -> None:
+    recordings = Recordings(PlayConfig(out=tmp_path), corridor.fps)
+    for _ in range(20):
+        corridor.tick(np.ones(1, np.float32))
+    assert "Saved" in recordings.save_episodes(corridor)
+    (path,) = episode_paths(tmp_path / "episodes")
+    episode = read_episode(path)
+    assert (episode.world, episode.total_units, episode.labels) == ("Corridor", 1.0, {})
+    assert set(episode.actions.ravel().tolist()) <= {-1.0, 0.0, 1.0}
