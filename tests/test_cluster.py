@@ -22,7 +22,8 @@ from dreamgym.collect.command import controller_players
 from dreamgym.config import CollectConfig, EvolveConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.data.episodes import episode_paths
-from dreamgym.evaluate.real import RealSettings, evaluate_player, evaluate_real
+from dreamgym.evaluate.episode import RealSettings
+from dreamgym.evaluate.real import evaluate_player, evaluate_real
 from dreamgym.evolve.dream_rollouts import DreamTrials
 from dreamgym.world_model import WorldModel
 from tests.support.clusters import cluster, engine, have, head, kill_one

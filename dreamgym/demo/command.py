@@ -13,7 +13,8 @@ from dreamgym.controller.linear import LinearController
 from dreamgym.data.seeds import FIDELITY_SEEDS
 from dreamgym.errors import ConfigError
 from dreamgym.evaluate.dream import evaluate_dream
-from dreamgym.evaluate.real import RealSettings, play_episodes
+from dreamgym.evaluate.episode import RealSettings
+from dreamgym.evaluate.real import play_episodes
 from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
 from dreamgym.evolve.dream_rollouts import DreamTrials
 from dreamgym.files import claim_folder, write_json

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -28,16 +28,12 @@ from dreamgym.dream.reward import RowRule, pay_row
 from dreamgym.dream.row_tiles import Batch, Buffer, Faults, StepResult, Tile
 from dreamgym.dream.step import MemoryStep
 from dreamgym.dream.vector_math import ONE, TWO, exp, gated_tanh, log, normal, number, rounded, uniform
-from dreamgym.errors import ConfigError
 from dreamgym.memory import mixture
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT
 from dreamgym.memory.mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
 from dreamgym.worlds.base import RewardRule
 
-if TYPE_CHECKING:
-    from dreamgym.dream.core import DreamCore
-
-__all__ = ["CompiledTile", "SingleStep", "SingleStepper", "cell", "draw"]
+__all__ = ["UNROLLED", "BufferArrays", "CompiledTile", "cell", "draw", "readable", "row_product", "single_step"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
@@ -46,7 +42,8 @@ _LARGEST_INVERSE = np.float32(1e30)
 _LEAST, _MOST = np.float32(LOG_SIGMA_MIN), np.float32(LOG_SIGMA_MAX)
 _LIMIT = np.float32(LATENT_LIMIT)
 _ZERO = np.float32(0.0)
-_UNROLLED = 4  # inputs of a row's product at once
+UNROLLED: Final = 4
+"""Inputs of :func:`row_product` at once."""
 
 _COMPILED_IN = tuple(Path(module.__file__ or "") for module in (vector_math, noise, mixture, reward))
 """Sources, other than this one, of what the loops are made of."""
@@ -226,7 +223,7 @@ def row_product(weight: Any, row: Any, out: Any, low: bool) -> None:
     for i in range(len(row)):
         inputs[i] = rounded(row[i]) if low else row[i]
     out[:] = _ZERO
-    for i in range(0, len(weight), _UNROLLED):
+    for i in range(0, len(weight), UNROLLED):
         a, b, c, d = inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]
         first, second, third, fourth = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
         for j in range(len(out)):
@@ -260,7 +257,7 @@ def single_step(
     return reward[0], flags[0, 0], flags[1, 0], all_clipped, all_non_finite
 
 
-class _Arrays(NamedTuple):
+class BufferArrays(NamedTuple):
     """A buffer as NumPy sees it."""
 
     rows: Array
@@ -268,12 +265,13 @@ class _Arrays(NamedTuple):
     progress: Array
 
     @classmethod
-    def of(cls, buffer: Buffer) -> _Arrays:
+    def of(cls, buffer: Buffer) -> BufferArrays:
+        """Views of a buffer on the CPU."""
         return cls(buffer.rows.numpy(), buffer.c.numpy(), buffer.progress.numpy())
 
 
-def _readable(product: Tensor) -> Array:
-    """A product for the loops, which know bfloat16 by its bits."""
+def readable(product: Tensor) -> Array:
+    """A tensor for the loops, which know bfloat16 by its bits."""
     return (product.view(torch.int16) if product.dtype is torch.bfloat16 else product).numpy()
 
 
@@ -289,7 +287,7 @@ class CompiledTile(Tile):
 
     def __init__(self, batch: Batch, memory_step: MemoryStep, rewards: RewardRule) -> None:
         super().__init__(batch, memory_step, rewards)
-        self._buffers = [_Arrays.of(buffer) for buffer in batch.buffers]
+        self._buffers = [BufferArrays.of(buffer) for buffer in batch.buffers]
         self._given = batch.keys.numpy(), batch.elapsed.numpy(), batch.temperature.numpy()
         self._rule = RowRule.of(rewards)
         self._sizes = memory_step.mixtures, memory_step.factors, memory_step.latent_size
@@ -304,99 +302,10 @@ class CompiledTile(Tile):
         m = self.memory_step
         before, after = self._buffers[now], self._buffers[1 - now]
         gates = m.gates(self.batch.buffers[now].rows.to(m.dtype))
-        cell(_readable(gates), before.c, after.c, after.rows, m.latent_size)
+        cell(readable(gates), before.c, after.c, after.rows, m.latent_size)
         head_outputs = m.predict(self.batch.buffers[1 - now].hidden)
         faults = draw(
-            _readable(head_outputs), *self._given, before.progress, self._rule, self._sizes,
+            readable(head_outputs), *self._given, before.progress, self._rule, self._sizes,
             after.rows, after.progress, *self._written,
         )  # fmt: skip
         return StepResult(*self._outcome, head_outputs, self._faults if any(faults) else None)
-
-
-class SingleStep(NamedTuple):
-    """What a step gave one row; as :class:`~dreamgym.dream.core.DreamStep`, in plain numbers."""
-
-    reward: float
-    terminated: bool
-    complete: bool
-
-
-class SingleStepper:
-    """Steps a core of one row in its place.
-
-    Everything else (resets, temperatures, saved states) stays the core's.
-
-    Args:
-        core: of one row, on the CPU. Its time limit counts for nothing here.
-
-    Raises:
-        ConfigError: more than one row.
-    """
-
-    def __init__(self, core: DreamCore) -> None:
-        if core.num_envs != 1:
-            raise ConfigError(f"a single stepper needs a core of one row; got {core.num_envs}")
-        self.core = core
-        m = core.memory_step
-        batch = core._batch.part(slice(0, 1))
-        self._outputs = torch.zeros(1, len(m.head_weight))
-        self._elapsed = batch.elapsed.numpy()
-        self.temperature: NDArray[np.float32] = batch.temperature.numpy()
-        """As the core's, a view of shape (1,)."""
-        self._buffers = [_Arrays.of(buffer) for buffer in batch.buffers]
-        self._actions = [buffer.action[0].numpy() for buffer in batch.buffers]
-        self._features = [buffer.rows[0, : m.observation_size] for buffer in self._buffers]
-        sizes = m.mixtures, m.factors, m.latent_size
-        given = batch.keys.numpy(), self._elapsed, self.temperature, RowRule.of(core.rewards), sizes
-        packed = _packed(m.gate_weight), _packed(m.head_weight), m.dtype is torch.bfloat16
-        first, second = self._buffers
-        outputs = self._outputs.numpy()
-        self._arguments = [
-            (*packed, *given, *before, *after, outputs) for before, after in ((first, second), (second, first))
-        ]
-
-    def __reduce__(self) -> tuple[type[SingleStepper], tuple[DreamCore]]:
-        return SingleStepper, (self.core,)  # its arrays are views of the core's tensors
-
-    @property
-    def progress(self) -> NDArray[np.float32]:
-        """As the core's, a view of shape (1,)."""
-        return cast(NDArray[np.float32], self._buffers[self.core._now].progress)
-
-    def observe(self, obs_type: str) -> NDArray[np.float32]:
-        """What the controller observes, a copy.
-
-        [z | h] for "features", (Z + H,), or z, (Z,).
-        """
-        features = cast(NDArray[np.float32], self._features[self.core._now])
-        size = len(features) if obs_type == "features" else self.core.memory_step.latent_size
-        return features[:size].copy()
-
-    def step(self, action: NDArray[np.float32]) -> SingleStep:
-        """Advance by one frame.
-
-        Args:
-            action: the executed one, float32 (A,), in the world's range.
-
-        Raises:
-            ResetNeededError: before the first reset.
-            DivergedError: a number is no longer finite; nothing has advanced.
-        """
-        core = self.core
-        core._require_started(None)
-        self._actions[core._now][:] = action
-        reward, terminated, complete, clipped, non_finite = single_step(*self._arguments[core._now])
-        core._mark_diverged(torch.tensor([True]) if non_finite else None)
-        core.clamped += clipped
-        self._elapsed[0] += 1
-        core._head_outputs = [self._outputs]
-        core._now = 1 - core._now
-        return SingleStep(reward, terminated, complete)
-
-
-def _packed(weight: Tensor) -> Array:
-    """A weight, (outputs, inputs), for :func:`row_product`: as int16 where its numbers are bfloat16's."""
-    transposed = torch.nn.functional.pad(weight.T.float(), (0, 0, 0, -weight.shape[1] % _UNROLLED))
-    low = transposed.bfloat16()
-    exact = torch.equal(low.float(), transposed)
-    return _readable((low if exact else transposed).contiguous())

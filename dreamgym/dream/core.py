@@ -20,7 +20,7 @@ from dreamgym.threads import single_thread
 from dreamgym.world_model import WorldModel
 
 if TYPE_CHECKING:
-    from dreamgym.dream.compiled_step import SingleStepper
+    from dreamgym.dream.single_step import SingleStepper
 
 __all__ = ["DreamCore", "DreamStep", "compiled_tile"]
 
@@ -260,7 +260,7 @@ class DreamCore(DreamRows):
             InstallationError: without numba.
         """
         compiled_tile(self.device, self.memory_step.precision)
-        from dreamgym.dream.compiled_step import SingleStepper
+        from dreamgym.dream.single_step import SingleStepper
 
         return SingleStepper(self)
 

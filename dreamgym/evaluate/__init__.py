@@ -2,8 +2,9 @@
 
 from dreamgym.evaluate.command import run
 from dreamgym.evaluate.dream import evaluate_dream
+from dreamgym.evaluate.episode import RealSettings, play_episode
 from dreamgym.evaluate.policies import Policy, load_policy
-from dreamgym.evaluate.real import RealSettings, evaluate_player, evaluate_real, play_episode
+from dreamgym.evaluate.real import evaluate_player, evaluate_real
 from dreamgym.evaluate.scores import EpisodeScore, summarize
 
 __all__ = [

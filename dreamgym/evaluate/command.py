@@ -15,9 +15,10 @@ from dreamgym.config import EvaluateConfig
 from dreamgym.data.seeds import TEST_SEEDS
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.evaluate.dream import evaluate_dream
+from dreamgym.evaluate.episode import RealSettings
 from dreamgym.evaluate.played import Played, differences, going_on, part_of, tidy
 from dreamgym.evaluate.policies import load_policy
-from dreamgym.evaluate.real import RealSettings, evaluate_player, evaluate_real
+from dreamgym.evaluate.real import evaluate_player, evaluate_real
 from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
 from dreamgym.files import file_sha256, write_json
 from dreamgym.reporting import provenance, text_table

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from dreamgym.errors import OutputFolderError
 from dreamgym.evaluate.dream import evaluate_dream
+from dreamgym.evaluate.episode import RealSettings
 from dreamgym.evaluate.policies import Policy
-from dreamgym.evaluate.real import RealSettings, play_episodes
+from dreamgym.evaluate.real import play_episodes
 from dreamgym.evaluate.scores import EpisodeScore, score_from_json, summarize
 from dreamgym.files import append_line, read_log
 from dreamgym.world_model import WorldModel

@@ -29,7 +29,7 @@ LEAST_HELD: Final = 50
 """Frames that an episode must go on for, once its actions are held, to be dreamed from there on."""
 MIRROR_FROM: Final = 30
 """Frame from which mirrored episodes are dreamed: the start is no mirror image of itself, see
-:func:`dreamgym.world_model.build.start_bank`."""
+:func:`dreamgym.world_model.start_states.start_bank`."""
 BEGINNING_SHARE: Final = 0.6
 """Of the episodes that are held from their first frame on, the share dreamed from there; the others from anywhere."""
 NEAR_LINE: Final = 50

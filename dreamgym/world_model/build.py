@@ -1,4 +1,4 @@
-"""Putting a world model together: trained V and M, start states burnt in on real episodes, and a card."""
+"""Putting a world model together: trained V and M, start states and a card."""
 
 from __future__ import annotations
 
@@ -10,31 +10,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from dreamgym.config import AssembleConfig
-from dreamgym.config.checks import require
 from dreamgym.controller.linear import LinearController
 from dreamgym.data.episodes import episodes_sha256, is_held_out
 from dreamgym.data.latents import LatentEpisode, read_latents
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.files import file_sha256, to_json
 from dreamgym.memory.fit_termination import fit_terminations
-from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, State
+from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.trainee import make_memory
 from dreamgym.training import load_weights
 from dreamgym.vision.vae import load_vision
-from dreamgym.world_model import StartBank, WorldModel
-from dreamgym.worlds.base import HardMoments, ModelSizes, RewardRule, World, to_card
+from dreamgym.world_model import WorldModel
+from dreamgym.world_model.start_states import start_bank
+from dreamgym.worlds.base import ModelSizes, RewardRule, World, to_card
 from dreamgym.worlds.registry import find
 
-__all__ = ["assemble", "run", "start_bank"]
+__all__ = ["assemble", "run"]
 
-BURN_IN = 200
-"""Real frames, at most, that a context's hidden state is made from; fewer where the episode began later."""
-LEAST_BURN_IN = 30
-"""Fewest: a context's hidden state holds speed and slip."""
 RECENT_FOLDERS = 3
 """Hard contexts come from so many of the last folders: earlier controllers had other troubles."""
 _ASSEMBLED = "assembled"
@@ -70,114 +64,6 @@ def _round(memory: MDNRNN) -> None:
     """Round all weights to what bfloat16 holds."""
     for parameter in memory.parameters():
         parameter.copy_(parameter.bfloat16())
-
-
-@torch.no_grad()
-def start_bank(
-    memory: MDNRNN,
-    episodes: list[LatentEpisode],
-    *,
-    at_start: int,
-    anywhere: int,
-    hard: int,
-    latent_noise: float,
-    seed: int,
-    own_episodes: list[LatentEpisode] | None = None,
-    kinds: Sequence[HardMoments] = (),
-    cap: float | None = 1.0,
-) -> StartBank:
-    """Real start states: first frames of episodes, contexts from within them, and hard contexts.
-
-    A dream that begins in a hard context has the real bend ahead at the real speed, where one that begins at the start
-    meets bends of M's own invention alone: fewer, and at speeds that suit them. Contexts after a mishap, on the grass
-    or facing the wrong way, are for those that seldom fail in the dream and would never learn to come back.
-
-    Args:
-        memory: M, whose hidden states these are.
-        episodes: to draw from, each frame equally likely.
-        at_start: how many true starts, of episodes as they were.
-        anywhere: how many contexts, each burnt in over the last ``BURN_IN`` real frames.
-        hard: how many hard contexts, where there are any.
-        latent_noise: share of the posterior's noise in the latents.
-        seed: decides the choice and the noise.
-        own_episodes: the controllers' own episodes, where hard contexts are looked for; ``episodes`` when None.
-        kinds: of difficulty.
-        cap: the progress of a complete episode; None in a world without one, whose dreams all begin at 0.
-    """
-    rng = np.random.default_rng([seed, 11])
-    long_enough = [episode for episode in episodes if len(episode) > LEAST_BURN_IN]
-    if not long_enough:
-        raise ConfigError(f"latents: expected episodes of more than {LEAST_BURN_IN} frames, found none")
-
-    def latents(episode: LatentEpisode, first: int, last: int) -> Tensor:
-        z = torch.from_numpy(episode.sample(rng, latent_noise, first, last))
-        return z.clamp_(-LATENT_LIMIT, LATENT_LIMIT)
-
-    # The line lies where it lies: in the mirror, the playfield ends on the other side of it.
-    driven = [episode for episode in episodes if not episode.mirrored]
-    for name, number in (("at_start", at_start), ("anywhere", anywhere)):
-        require(number > 0, name, "a positive number", number)
-    if not driven:
-        raise ConfigError("latents: expected episodes as they were for true starts, found mirrored ones alone")
-    firsts = [latents(driven[index], 0, 1)[0] for index in rng.integers(len(driven), size=at_start)]
-    shares = np.array([len(episode) - LEAST_BURN_IN for episode in long_enough], float)
-    chosen = rng.choice(len(long_enough), size=anywhere, p=shares / shares.sum())
-    moments = [(long_enough[index], int(rng.integers(LEAST_BURN_IN, len(long_enough[index])))) for index in chosen]
-    moments += hard_contexts(own_episodes or long_enough, hard, kinds, rng)
-    contexts, actions, progress = [], [], []
-    for episode, now in moments:
-        first = max(now - BURN_IN, 0)
-        contexts.append(latents(episode, first, now + 1))
-        actions.append(torch.from_numpy(episode.actions[first:now]))
-        made = float(episode.progress[:now].sum()) / episode.total_units
-        progress.append(0.0 if cap is None else min(made, cap))  # without a cap, rewards are what adds up
-    state = _final_states(memory, [context[:-1] for context in contexts], actions)
-    zeros = torch.zeros(at_start, memory.hidden_size)
-    index = torch.arange(at_start + len(moments))
-    return StartBank(
-        z=torch.cat([torch.stack(firsts), torch.stack([context[-1] for context in contexts])]),
-        h=torch.cat([zeros, state.h]),
-        c=torch.cat([zeros, state.c]),
-        progress=torch.tensor([0.0] * at_start + progress),
-        at_start=index < at_start,
-        hard=index >= at_start + anywhere,
-    )
-
-
-def _final_states(memory: MDNRNN, latents: list[Tensor], actions: list[Tensor]) -> State:
-    """M's state after each sequence, of any lengths, from zeros."""
-    lengths = torch.tensor([len(sequence) for sequence in actions])
-    longest = int(lengths.max())
-
-    def padded(sequences: list[Tensor]) -> Tensor:
-        return torch.stack([F.pad(one, (0, 0, longest - len(one), 0)) for one in sequences], dim=1)  # at the front
-
-    state = memory.initial_state(len(actions))
-    for step, (z, action) in enumerate(zip(padded(latents), padded(actions), strict=True)):
-        begun = (step >= longest - lengths)[:, None]
-        following = memory.step(z, action, state)
-        state = State(*(torch.where(begun, new, old) for new, old in zip(following, state, strict=True)))
-    return state
-
-
-def hard_contexts(
-    episodes: list[LatentEpisode], count: int, kinds: Sequence[HardMoments], rng: np.random.Generator
-) -> list[tuple[LatentEpisode, int]]:
-    """Frames of each kind of difficulty, by its share.
-
-    From as many episodes as possible; none where there are none.
-    """
-    contexts = []
-    shares = np.cumsum([0.0, *(kind.share for kind in kinds)])
-    for kind, first, last in zip(kinds, shares, shares[1:], strict=False):
-        found = []
-        for episode in episodes:
-            moments = [moment for moment in kind.find(episode) if moment >= LEAST_BURN_IN]
-            found += [(episode, moments)] if moments else []
-        for _ in range(round(last * count) - round(first * count) if found else 0):
-            episode, moments = found[rng.integers(len(found))]
-            contexts.append((episode, moments[rng.integers(len(moments))]))
-    return contexts
 
 
 def assemble(
@@ -223,7 +109,8 @@ def assemble(
             same action is held.
         at_start: true starts in the bank, none of them mirrored.
         anywhere: contexts in the bank.
-        hard: hard contexts in the bank, from the last three folders; see :func:`start_bank`.
+        hard: hard contexts in the bank, from the last three folders; see
+            :func:`~dreamgym.world_model.start_states.start_bank`.
         seed: of the bank.
         card: further entries: config, data, losses, scores.
 

@@ -10,44 +10,14 @@ import torch
 
 from dreamgym.config import AssembleConfig
 from dreamgym.data.latents import LatentEpisode, write_latents
-from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.errors import OutputFolderError
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.trainee import make_memory
 from dreamgym.training import save_tensors
 from dreamgym.vision.vae import VAE
-from dreamgym.world_model.build import assemble, hard_contexts, run, start_bank
-from dreamgym.worlds.car_racing.hard_moments import HARD_MOMENTS
-from tests.support.latent_episodes import LENGTH, STUCK_FROM, toy_latents
+from dreamgym.world_model.build import assemble, run
+from tests.support.latent_episodes import LENGTH, toy_latents
 from tests.support.toy_world import TOY
-
-
-def test_hard_contexts_are_of_every_kind_by_its_share_and_marked():
-    contexts = [now for _, now in hard_contexts([toy_latents()], 40, HARD_MOMENTS, np.random.default_rng(0))]
-    assert len(contexts) == 16 + 18 + 6
-    assert all(now > STUCK_FROM + 60 for now in contexts[-6:])
-    for count in range(1, 8):  # few ones too are as many as were asked for
-        assert len(hard_contexts([toy_latents()], count, HARD_MOMENTS, np.random.default_rng(0))) == count
-    memory = MDNRNN(4, 3, 8, 2)
-    bank = start_bank(
-        memory, [toy_latents()], at_start=2, anywhere=3, hard=40, latent_noise=0.3, seed=0, kinds=HARD_MOMENTS
-    )
-    assert bank.at_start.tolist() == [True] * 2 + [False] * 43
-    assert bank.hard.tolist() == [False] * 5 + [True] * 40
-    assert not bank.h[:2].any() and bank.h[2:].any(dim=1).all()
-
-
-@pytest.mark.parametrize("none", ["at_start", "anywhere"])
-def test_a_bank_without_a_kind_of_start_is_refused(none: str):
-    sizes = {"at_start": 2, "anywhere": 3, "hard": 0, none: 0}
-    with pytest.raises(ConfigError, match=f"{none}: expected a positive number, got 0"):
-        start_bank(MDNRNN(4, 3, 8, 2), [toy_latents()], **sizes, latent_noise=0.0, seed=0)
-
-
-def test_rewards_of_a_world_without_an_end_to_its_progress_do_not_begin_a_dream():
-    sizes = {"at_start": 2, "anywhere": 3, "hard": 0, "latent_noise": 0.0, "seed": 0}
-    paid = replace(toy_latents(), progress=np.full(LENGTH, -8.0, np.float32), total_units=1.0)
-    assert not start_bank(MDNRNN(4, 3, 8, 2), [paid], **sizes, cap=None).progress.any()
-    assert start_bank(MDNRNN(4, 3, 8, 2), [toy_latents()], **sizes).progress[2:].all()
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -61,17 +31,6 @@ def test_where_no_recorded_episode_failed_no_dream_does(tmp_path: Path, monkeypa
     bundle = assemble(tmp_path / "bundle", **files, latents=(tmp_path,), at_start=2, anywhere=2, hard=0)
     logit = bundle.memory.predict(bundle.starts.h).termination_logit
     assert (logit > -20).all() if failed else (logit == -30).all()
-
-
-def test_no_start_of_an_episode_is_mirrored():
-    driven = replace(toy_latents(), mean=np.ones((LENGTH + 1, 4), np.float16))
-    mirrored = replace(toy_latents(), mean=-np.ones((LENGTH + 1, 4), np.float16), mirrored=True)
-    sizes = {"at_start": 20, "anywhere": 20, "hard": 0, "latent_noise": 0.0, "seed": 0}
-    bank = start_bank(MDNRNN(4, 3, 8, 2), [driven, mirrored], **sizes)
-    assert (bank.z[bank.at_start] == 1).all()
-    assert (bank.z[~bank.at_start] == -1).any()
-    with pytest.raises(ConfigError, match="as they were"):
-        start_bank(MDNRNN(4, 3, 8, 2), [mirrored], **sizes)
 
 
 def test_a_bundle_has_stronger_factors_and_weights_that_bfloat16_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
