@@ -13,7 +13,6 @@ __all__ = [
     "ANY_DREAM_ID",
     "ANY_LATENT_ID",
     "DREAM_ID",
-    "MAX_EPISODE_STEPS",
     "REAL_ID",
     "register_envs",
     "register_world",
@@ -30,9 +29,6 @@ ANY_DREAM_ID: Final = "Dream-v0"
 
 ANY_LATENT_ID: Final = "Latent-v0"
 """The real environment of any bundle's world: ``gym.make("dreamgym:Latent-v0", world_model=FOLDER, world=WORLD)``."""
-
-MAX_EPISODE_STEPS: Final = registry.find().max_episode_steps
-"""Steps of an episode of the default world."""
 
 _DREAM: Final = "dreamgym.dream.env"
 _LATENT: Final = "dreamgym.wrappers.latent_env"

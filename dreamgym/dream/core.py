@@ -172,7 +172,7 @@ class DreamCore(DreamRows):
             observation: a real frame to start at instead, uint8 of shape (64, 64, 3) as ``preprocess`` makes it, or
                 (B, 64, 64, 3); h, c and progress are then zero unless given.
             state: (h, c), each (H,) or (B, H), instead of the start's.
-            progress: share of the lap already made, in [0, 1], instead of the start's.
+            progress: share already made of what completes an episode, in [0, 1], instead of the start's.
 
         Raises:
             ConfigError, TemperatureError, ObservationError: for a bad argument; the state is then unchanged.
@@ -202,7 +202,7 @@ class DreamCore(DreamRows):
     def step(self, actions: Tensor, active: Tensor | None = None) -> DreamStep:
         """Advance every row by one frame.
 
-        Rows past their end go on dreaming (a finished lap pays nothing more); resetting them is the caller's part.
+        Rows past their end go on dreaming (a complete episode pays nothing more); resetting them is the caller's part.
 
         Args:
             actions: the executed ones, float of shape (B, A), in the world's range.

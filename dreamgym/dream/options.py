@@ -265,5 +265,5 @@ def _state(value: Any) -> tuple[Tensor, Tensor]:
 
 def _share(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ConfigError(f"progress is the share of the lap made, a number in [0, 1]; got {value!r}")
+        raise ConfigError(f"progress is the share of an episode made, a number in [0, 1]; got {value!r}")
     return float(value)

@@ -120,7 +120,7 @@ def start_state(
         h, c = (_hidden(part, name, bank.h.shape[1], rows) for part, name in zip(request.state, "hc", strict=True))
     if request.progress is not None:
         if not 0.0 <= request.progress <= 1.0:
-            raise ConfigError(f"progress is the share of the lap made, in [0, 1]; got {request.progress!r}")
+            raise ConfigError(f"progress is the share of an episode made, in [0, 1]; got {request.progress!r}")
         progress = torch.full((count,), float(request.progress), device=device)
     return Start(z, h, c, progress)
 

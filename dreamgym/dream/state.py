@@ -64,8 +64,6 @@ class DreamRows:
         """Which rows the last step found not to be finite, bool of shape (B,)."""
         self._any_diverged = False
         self._all_started = False
-        self.streams = 0
-        """How often noise was keyed anew: resets and restored states."""
 
     @property
     def _present(self) -> Buffer:
@@ -93,7 +91,7 @@ class DreamRows:
 
     @property
     def progress(self) -> Tensor:
-        """Share of the lap made so far, float32 of shape (B,), in [0, 1]."""
+        """Share made of an episode so far, float32 of shape (B,), in [0, 1]."""
         return self._present.progress[: self.num_envs]
 
     @property
@@ -132,7 +130,6 @@ class DreamRows:
     def _rekey(self) -> None:
         self._batch.keys[: self.num_envs] = row_keys(self.seed, self.episode)
         self._all_started = bool(self.started.all())
-        self.streams += 1
 
     def _mask(self, mask: Tensor | None) -> Tensor:
         if mask is None:

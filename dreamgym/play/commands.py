@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from dreamgym.errors import ConfigError
 from dreamgym.play.session import Session, View
@@ -20,10 +20,10 @@ from dreamgym.worlds.base import ActionSet, Key
 __all__ = [
     "BINDINGS",
     "CAPS",
-    "GROUPS",
     "TEMPERATURES",
     "Binding",
     "Command",
+    "Group",
     "axes_of",
     "caps_of",
     "change_temperature",
@@ -36,6 +36,9 @@ __all__ = [
 TEMPERATURES: Final = (0.05, 2.0)
 """The lowest and the highest that can be set."""
 _STEP: Final = 0.05
+
+Group = Literal["View", "Dream", "Episode", "Time", "Save", "Window"]
+"""Under which heading the help has a command."""
 
 
 class Command(StrEnum):
@@ -75,13 +78,11 @@ class Binding:
     """In a word or two, for the screen."""
     does: str
     """In full, for the help."""
-    group: str
+    group: Group
     button: str | None = None
     repeats: bool = False
     """Whether holding the key goes on."""
 
-
-GROUPS: Final = ("View", "Dream", "Episode", "Time", "Save", "Window")
 
 # fmt: off
 BINDINGS: Final = (

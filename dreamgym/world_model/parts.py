@@ -31,11 +31,11 @@ class StartBank:
     c: Tensor
     """(N, hidden_size)."""
     progress: Tensor
-    """Share of the lap already made, in [0, 1], (N,)."""
+    """Share already made of what completes an episode, in [0, 1], (N,)."""
     at_start: Tensor
     """Whether the moment is the true start of an episode, bool (N,)."""
     hard: Tensor
-    """Whether it was chosen for its difficulty: before a sharp bend or a mishap, or after one; bool (N,)."""
+    """Whether it is one of the world's hard moments, bool (N,)."""
 
     def __len__(self) -> int:
         return len(self.z)

@@ -125,14 +125,6 @@ class WorldModel:
         """Version of the preprocessing that V was trained on."""
         return int(self.card.get("preprocess_version") or find_registered(self.world_name).preprocess.version)
 
-    @property
-    def lap_units(self) -> float:
-        """Units in a progress of 1, such as tiles of a track.
-
-        The mean over the training data.
-        """
-        return self.rewards.unit
-
     @classmethod
     @single_thread()
     @torch.inference_mode(False)  # weights made in it could not be used outside

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pygame
 import pytest
 
 from dreamgym.errors import ConfigError
-from dreamgym.play.commands import BINDINGS, GROUPS, Command, axes_of, caps_of, command_of, require_free
+from dreamgym.play.commands import BINDINGS, Command, Group, axes_of, caps_of, command_of, require_free
 from dreamgym.play.loop import key_code
 from dreamgym.worlds.base import Key
 from dreamgym.worlds.registry import find
@@ -22,7 +23,7 @@ DOOM = find("DoomTakeCover").actions
 def test_every_command_has_one_binding_and_no_key_two_meanings() -> None:
     assert {binding.command for binding in BINDINGS} == set(Command)
     assert len(BINDINGS) == len(Command)
-    assert {binding.group for binding in BINDINGS} == set(GROUPS)
+    assert {binding.group for binding in BINDINGS} == set(get_args(Group))
     for actions in (RACING, DOOM):
         names = [name for binding in BINDINGS for name in binding.keys]
         names += [name for key in actions.keys for name in key.keys]

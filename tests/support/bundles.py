@@ -55,7 +55,7 @@ def save_former_bundle(world_model: WorldModel, version: int, folder: Path) -> P
         **{name: getattr(memory, name) for name in sizes},
     }
     if version == 3:
-        card |= {"world": "CarRacing-v3", "lap_units": world_model.lap_units}
+        card |= {"world": "CarRacing-v3", "lap_units": world_model.rewards.unit}
     else:
         rules = {"actions": to_card(world_model.actions), "rewards": to_card(world_model.rewards)}
         times = {"fps": world_model.fps, "max_episode_steps": world_model.max_episode_steps}

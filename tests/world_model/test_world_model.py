@@ -29,7 +29,7 @@ def test_round_trip(toy_world_model: WorldModel, toy_bundle: Path) -> None:
     assert loaded.controller is not None
     assert toy_world_model.controller is not None
     np.testing.assert_array_equal(loaded.controller.parameters, toy_world_model.controller.parameters)
-    assert (loaded.temperature, loaded.latent_noise, loaded.lap_units) == (1.0, 0.5, 40.0)
+    assert (loaded.temperature, loaded.latent_noise, loaded.rewards.unit) == (1.0, 0.5, 40.0)
     assert loaded.card["world"] == "CarRacing"
     assert set(loaded.card["sha256"]) == set(FILES)
     assert not any(parameter.requires_grad for parameter in loaded.memory.parameters())
