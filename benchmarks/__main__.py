@@ -21,7 +21,7 @@ import tyro
 
 from benchmarks import dreams, footprint, learning, machine, precision, reality, report
 from benchmarks.measuring import Case, Figure, alternate
-from dreamgym.cli import set_process_policy
+from dreamgym.process_policy import set_process_policy
 
 _DOCS: Final = Path(__file__).parents[1] / "docs"
 

@@ -1,29 +1,32 @@
 """The command line: each command is a configuration dataclass and the stage that runs it.
 
 Both are imported when their command is called, so that ``dreamgym --help`` answers at once. Policy for the whole
-process is set here, before torch is imported, and nowhere else.
+process (:mod:`dreamgym.process_policy`) is set before that, and nowhere else.
 """
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import errno
 import os
-import signal
 import sys
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, get_type_hints
 
 from dreamgym.errors import DreamGymError
+from dreamgym.process_policy import (
+    Terminated,
+    plain_warnings,
+    prepare_streams,
+    set_process_policy,
+    stdout_is_broken,
+    tidy_termination,
+)
 
-__all__ = ["COMMANDS", "Command", "main", "set_process_policy"]
+__all__ = ["COMMANDS", "Command", "main"]
 
 EXIT_ERROR: Final = 2
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as a shell reports it
@@ -53,14 +56,6 @@ _USER_ERRNOS: Final = {
     errno.ENOTDIR,
     errno.ENAMETOOLONG,
     errno.ELOOP,
-}
-
-
-# glibc's names for the environment, and the numbers that mallopt knows them by.
-_MALLOC_POLICY: Final = {
-    "MALLOC_TRIM_THRESHOLD_": (-1, 2_000_000_000),
-    "MALLOC_TOP_PAD_": (-2, 256 * 2**20),
-    "MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20),
 }
 
 
@@ -115,27 +110,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 2 for an error of the user's making (one line on stderr), 130 after Ctrl-C, 143 after
         SIGTERM. Errors in the arguments themselves leave through ``SystemExit(2)``, as in argparse.
     """
-    _prepare_streams()
+    prepare_streams()
     try:
         try:
             return _dispatch(list(sys.argv[1:] if argv is None else argv))
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        if not _stdout_is_broken():
+        if not stdout_is_broken():
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
         return EXIT_BROKEN_PIPE
-
-
-def _prepare_streams() -> None:
-    """Give a process that was started without streams (``>&-``) empty ones, and let all of them take any text."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # an ASCII terminal shows ? for ±
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -160,13 +145,13 @@ def _dispatch(arguments: list[str]) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     set_process_policy()
     try:
-        with _plain_warnings(name), _tidy_termination():
+        with plain_warnings(name), tidy_termination():
             config = _parse(name, arguments)
             import_module(COMMANDS[name].module).run(config)
     except KeyboardInterrupt:
         print(f"dreamgym {name}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except _Terminated:
+    except Terminated:
         print(f"dreamgym {name}: terminated", file=sys.stderr)
         return EXIT_TERMINATED
     except DreamGymError as error:
@@ -181,45 +166,6 @@ def _run(name: str, arguments: list[str]) -> int:
             raise
         return _fail(str(error), name)
     return 0
-
-
-class _Terminated(BaseException):
-    """SIGTERM came."""
-
-
-@contextmanager
-def _tidy_termination() -> Iterator[None]:
-    """Have SIGTERM end the block as Ctrl-C does, so that workers end and nothing unfinished is left."""
-
-    def stop(*_: object) -> None:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextmanager
-def _plain_warnings(name: str) -> Iterator[None]:
-    """Show a warning that is meant for the user as one line, without the place in the code that it came from."""
-    before = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-        if category is UserWarning:
-            print(f"dreamgym {name}: warning: {message}", file=sys.stderr)
-        else:
-            before(message, category, *place, **options)
-
-    warnings.showwarning = show
-    try:
-        yield
-    finally:
-        warnings.showwarning = before
 
 
 def _parse(name: str, arguments: list[str]) -> Any:
@@ -271,39 +217,6 @@ def _with_positional(config_class: type[Any], name: str) -> type[Any]:
         frozen=True,
         namespace={"__doc__": config_class.__doc__},
     )
-
-
-def set_process_policy() -> None:
-    """Set what must be set before torch and pygame are loaded.
-
-    What the user set in the environment stays.
-    """
-    # Threads that spin while they wait make small batches a hundred times slower on a busy machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("KMP_BLOCKTIME", "0")
-    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    if sys.platform == "linux":
-        _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep what is freed: training takes the same large blocks in every step, and to get them as
-    fresh pages costs more than some of the arithmetic on them. musl, which has no such settings, is left as it is.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return
-    for name, (number, value) in _MALLOC_POLICY.items():
-        if name not in os.environ:
-            mallopt(number, value)
-
-
-def _stdout_is_broken() -> bool:
-    try:
-        print(flush=True)  # flushing alone says nothing where stdout is not buffered
-    except BrokenPipeError:
-        return True
-    return False
 
 
 def _help(prefix: str = "") -> str:

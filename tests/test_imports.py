@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 
 # First to last; a module may import from its own layer and from earlier ones.
 LAYERS = (
-    {"errors", "_compat", "_lazy"},
+    {"errors", "_compat", "_lazy", "process_policy"},
     {"files", "local_engine", "parallel", "ray_engine", "tensor_files", "threads"},
     {"worlds"},
     {"registration", "config"},
