@@ -17,7 +17,7 @@ from dreamgym.data.seeds import EARLIER_TEST_SEEDS, TEST_SEEDS
 from dreamgym.errors import OutputFolderError, SeedError
 from dreamgym.files import claim_folder
 from dreamgym.play.commands import Command, obey
-from dreamgym.play.episode_log import EpisodeFolder
+from dreamgym.play.episode_log import EpisodeFolder, EpisodeLog
 from dreamgym.play.players import players
 from dreamgym.play.session import Session
 from dreamgym.world_model import WorldModel
@@ -129,6 +129,29 @@ def test_episodes_of_test_seeds_are_not_saved(toy_world_model: WorldModel, tmp_p
     obey(session, Command.NEW)
     assert session.seed == tests.stop
     session.close()
+
+
+def test_a_step_that_is_interrupted_does_not_count() -> None:
+    class Recorder:
+        looks = 1
+
+        def step(self) -> None:
+            self.looks += 1
+            if self.looks == 25:
+                raise KeyboardInterrupt
+
+        def labels(self) -> dict[str, np.ndarray]:
+            return {"look": np.zeros((self.looks, 2), np.float32)}
+
+    log, frame = EpisodeLog(), np.zeros((64, 64, 3), np.uint8)
+    log.begin(frame, 1, Recorder())
+    for _ in range(23):
+        log.add(AHEAD, 0.5, frame, "you")
+    with pytest.raises(KeyboardInterrupt):
+        log.add(AHEAD, 0.5, frame, "you")
+    episode = log.episode(ended=None, total_units=1.0, world="CarRacing", versions={})
+    assert episode is not None and len(episode) == len(episode.rewards) == 23
+    assert (len(episode.frames), len(episode.labels["look"])) == (24, 24)
 
 
 NOTING_STEPS = """

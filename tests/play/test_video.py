@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,20 @@ def test_video_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"c\.gif"):
         video.finish()  # without a single frame
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_ffmpeg_opens_meanwhile_is_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove, tries = shutil.rmtree, []
+
+    def late(folder: Path, **options: bool) -> None:
+        tries.append(folder)
+        if len(tries) > 2:  # before, there is another file whenever the folder itself should go
+            remove(folder, **options)
+
+    video = Video(tmp_path / "a.mp4", (64, 64), 50)
+    monkeypatch.setattr(shutil, "rmtree", late)
+    video.discard()
+    assert len(tries) == 3 and list(tmp_path.iterdir()) == []
 
 
 def add(video: Video, surface: pygame.Surface, times: int) -> None:

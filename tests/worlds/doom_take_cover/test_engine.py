@@ -128,6 +128,18 @@ def test_a_process_killed_while_the_engine_starts_leaves_nothing_behind(
     assert wait_until(lambda: not engines(folder) and not list(folder.iterdir()) and not abandoned() - before)
 
 
+def test_no_engine_starts_after_its_watchdog_has_gone(folder: Path) -> None:
+    launcher = folder / "launcher"
+    launcher.write_text(module._LAUNCHER.format(engine="/usr/bin/env touch"))
+    command = ["/bin/sh", launcher, "ran"]
+    assert subprocess.run(command, check=False).returncode == 0 and (folder / "ran").exists()
+    (folder / "ran").unlink()
+    (folder / "started").unlink()
+    (folder / "started").mkdir()  # as the watchdog does in the end
+    assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 1
+    assert not (folder / "ran").exists()
+
+
 def player(end: signal.Signals | str, place: Path) -> subprocess.Popen[bytes]:
     """A process that plays."""
     return subprocess.Popen(
