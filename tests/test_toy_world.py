@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from dreamgym import cli
-from dreamgym.config import MemorySettings, PipelineConfig, VisionConfig
+from dreamgym.config import PipelineConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.data.episodes import episode_paths, read_episode
 from dreamgym.data.latents import read_latents
-from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.errors import OutputFolderError
 from dreamgym.files import claim_folder
 from dreamgym.pipeline import command, train_all
 from dreamgym.world_model import WorldModel
@@ -115,11 +115,3 @@ def test_stage_by_stage_by_the_commands(tmp_path: Path, monkeypatch: pytest.Monk
     assert seen.shape == (3, 9) and np.allclose(seen, again)
     actions = np.array([0, 1, 2])
     assert np.allclose(plain.step(actions)[0], fast.step(actions)[0], atol=1e-4)  # the compiled step is of any size
-
-
-@pytest.mark.parametrize("name", ["latent_size", "hidden_units", "mixtures", "sequence_length"])
-def test_a_size_of_zero_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=name):
-        MemorySettings(**{name: 0})
-    with pytest.raises(ConfigError, match="latents"):
-        VisionConfig(episodes=(), out=Path("vision"), latents=0)

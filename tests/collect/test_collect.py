@@ -11,19 +11,13 @@ import pytest
 
 from dreamgym.collect.collect import collect, plan, record_episode
 from dreamgym.config import CollectConfig
-from dreamgym.config.recordings import CONTROLLERS
-from dreamgym.data.episodes import Episode, episode_paths, read_episode
+from dreamgym.data.episodes import episode_paths, read_episode
 from dreamgym.data.seeds import COLLECTION_SEEDS
 from dreamgym.errors import ConfigError, OutputFolderError
-from dreamgym.worlds.registry import find, names
+from dreamgym.worlds.registry import find
 from tests.support.processes import running, wait_until
 
 PLAYERS = find().players
-
-
-def tiles(episode: Episode) -> np.ndarray:
-    """New tiles touched in each step."""
-    return find().rewards.units(episode.rewards, episode.total_units)
 
 
 def config_for(folder: Path, **changes: object) -> CollectConfig:
@@ -40,93 +34,6 @@ def test_a_plan_is_a_function_of_the_configuration_and_keeps_to_the_frames():
     assert episodes != list(plan(replace(config, seed=1)))
     share = sum(e.length for e in episodes if e.player.endswith("follower")) / 20_000
     assert 0.7 < share < 0.99
-
-
-@pytest.mark.parametrize("name", sorted(PLAYERS))
-def test_a_player_repeats_to_the_bit_and_stays_in_the_action_space(name: str):
-    first, second = (record_episode(PLAYERS[name](), 1_000_001, 40, player_name=name) for _ in range(2))
-    assert np.array_equal(first.actions, second.actions)
-    assert np.array_equal(first.frames, second.frames)
-    assert np.array_equal(first.rewards, second.rewards)
-    low, high = np.array([-1, 0, 0], np.float32), np.array([1, 1, 1], np.float32)
-    assert ((first.actions >= low) & (first.actions <= high)).all()
-    assert len(first) == 40 and first.truncated and not first.terminated
-    other = record_episode(PLAYERS[name](), 1_000_002, 40)
-    assert np.array_equal(first.actions, other.actions) == (name == "straight_on")
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_the_follower_drives_and_a_wild_one_is_wilder():
-    steady, wild = (record_episode(PLAYERS[name](), 1_000_003, 150) for name in ("follower", "wild_follower"))
-    assert tiles(steady).sum() > 20
-    assert np.abs(np.diff(wild.actions, axis=0)).mean() > np.abs(np.diff(steady.actions, axis=0)).mean()
-
-
-def test_every_player_has_a_share_that_the_command_line_can_set(tmp_path: Path):
-    for world in names():
-        shares = CollectConfig.of(world, out=tmp_path).mix
-        assert set(shares) == {*find(world).players, *CONTROLLERS}
-        assert sum(shares.values()) == pytest.approx(1.0)
-    assert CollectConfig(out=tmp_path) == CollectConfig.of(out=tmp_path)
-
-
-def test_settings_may_be_those_of_one_of_the_worlds_recordings(tmp_path: Path):
-    aimless = CollectConfig.of(recording="aimless", out=tmp_path)
-    assert (aimless.frames, aimless.lengths) == (120_000, (150, 150, 300, 500, 1000))
-    assert {name for name, share in aimless.mix.items() if share} == {"aimless_follower", "leaving_follower"}
-    own = CollectConfig.of("doom-take-cover", "own", out=tmp_path, frames=7)
-    assert own.frames == 7 and own.mix["controller"] == 0.5
-    with pytest.raises(ConfigError, match=r"recording: expected one of \['scripted', 'aimless', 'own'\], got 'cat'"):
-        CollectConfig.of(recording="cat", out=tmp_path)
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_the_leaving_follower_leaves():
-    for seed in (1_000_008, 1_000_009):  # some stop on the grass, or have too little time
-        episode = record_episode(PLAYERS["leaving_follower"](), seed, 400)
-        assert episode.terminated and episode.failed
-        assert episode.rewards[-1] == -100
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_the_straying_agent_holds_a_few_actions():
-    held = [record_episode(PLAYERS["straying_agent"](), seed, 300).actions for seed in range(1_000_060, 1_000_072)]
-    counts = [len(np.unique(actions, axis=0)) for actions in held]
-    assert min(counts) == 1 and max(counts) > 2 and max(counts) <= 4
-    changes = [int((np.abs(np.diff(actions, axis=0)) > 0).any(axis=1).sum()) for actions in held]
-    assert all(change < 4 for change in changes)
-    assert len({actions[0].tobytes() for actions in held}) > 6
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_the_parking_follower_comes_to_a_stand_and_stays():
-    for seed in range(1_000_070, 1_000_074):
-        episode = record_episode(PLAYERS["parking_follower"](), seed, 500)
-        speed = np.abs(episode.labels["motion"][:, 0]) * 50  # units/s
-        assert speed.max() > 5
-        assert speed[-30:].max() < 1
-        assert not episode.actions[-30:, :2].any()
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_the_circling_follower_turns_on_and_earns_nothing_more():
-    for seed in range(1_000_080, 1_000_084):
-        episode = record_episode(PLAYERS["circling_follower"](), seed, 700)
-        heading = np.cumsum(episode.labels["motion"][-200:, 2]) / 50  # rad
-        assert abs(heading[-1]) > 2 * np.pi
-        assert (np.diff(heading) * np.sign(heading[-1]) > 0).all()
-        assert len(np.unique(episode.actions[-300:], axis=0)) == 1
-        assert tiles(episode)[-200:].sum() == 0
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_the_turning_follower_drives_back_over_what_is_paid():
-    episode = record_episode(PLAYERS["turning_follower"](), 1_000_051, 700)
-    windows = [slice(start, start + 50) for start in range(0, 700, 50)]
-    made = np.array([tiles(episode)[window].sum() for window in windows])
-    speed = np.array([episode.labels["motion"][1:, 0][window].mean() for window in windows])
-    assert (made > 10).sum() >= 3
-    assert ((made == 0) & (speed > 0.5)).sum() >= 2  # 25 units/s
 
 
 def test_an_interrupted_collection_goes_on_to_the_same_shards(tmp_path: Path):

@@ -303,11 +303,6 @@ def test_without_minari_the_error_says_what_to_install(tmp_path: Path, monkeypat
         imported(tmp_path, "minari", [])
 
 
-def test_a_range_needs_both_ends() -> None:
-    with pytest.raises(ConfigError, match="action_low"):
-        ImportConfig(recordings=Path("a"), out=Path("b"), format="obs", action_low=-2.0)
-
-
 def test_the_toy_world_is_as_these_tests_take_it() -> None:
     assert isinstance(TOY.make_env().action_space, gym.spaces.Discrete)
     assert own(1).terminated and own(2).truncated
