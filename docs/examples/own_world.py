@@ -91,8 +91,14 @@ WORLD = World(
     fps=20,
     max_episode_steps=500,
     sizes=ModelSizes(latents=16, hidden_units=128, sequence_length=64),
-    players={"follower": Follower, "clumsy": lambda: Follower(lapses=0.05)},
-    recordings={"scripted": Recording(mix={"follower": 0.5, "clumsy": 0.5}, frames=60_000, lengths=(200, 500))},
+    players={
+        "follower": Follower,
+        "clumsy": lambda: Follower(lapses=0.05),
+        "wanderer": lambda: Follower(lapses=1.0),  # misses soon, so that M learns what ends an episode
+    },
+    recordings={
+        "scripted": Recording(mix={"follower": 0.2, "clumsy": 0.2, "wanderer": 0.6}, frames=60_000, lengths=(200, 500))
+    },
     own_recording=Recording(mix={"controller": 0.5, "disturbed_controller": 0.5}, frames=20_000, lengths=(500,)),
     probes={"left": ((1, (-1.0,)),), "still": ((1, (0.0,)),)},
 )

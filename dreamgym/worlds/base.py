@@ -223,7 +223,7 @@ def import_world(origin: str) -> World:
     except Exception as error:  # whatever a user's module raises while it runs
         raise ConfigError(
             f"world: cannot import {origin!r} ({type(error).__name__}: {error}); expected module:OBJECT, of a module "
-            "that Python can import"
+            "that Python can import: its folder must be in PYTHONPATH"
         ) from error
     if not isinstance(found, World):
         raise ConfigError(f"world: expected {origin!r} to be a dreamgym.worlds.base.World, got {type(found).__name__}")

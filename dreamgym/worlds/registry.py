@@ -87,7 +87,7 @@ def find_registered(wanted: str) -> World:
             return _entry(name)
     raise ConfigError(
         f"world: expected one of {names()} or a description as module:OBJECT, got {wanted!r}; "
-        "register a world of your own with dreamgym.worlds.registry.register"
+        "name a world of your own as module:OBJECT, or register it with dreamgym.worlds.registry.register"
     )
 
 

@@ -1,8 +1,8 @@
 """The same agent, trained in reality: a linear controller on z and h, evolved in real episodes of a number of steps.
 
-``python evolve_in_reality.py RUN WORLD STEPS``: V and M are those of a run of ``dreamgym train all``, and so are the
-evolution's settings, but for ``--rollouts``: real episodes for each candidate. The last
-generation is played to its end. Writes ``RUN/reality/controller.safetensors``, which ``dreamgym evaluate`` scores.
+``python evolve_in_reality.py RUN WORLD STEPS``: V and M are those of a run of ``dreamgym train all``, and so are the first
+step size and the directions searched. The last generation is played to its end. Writes
+``RUN/reality/controller.safetensors``, which ``dreamgym evaluate`` scores.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def main(run: Path, name: str, budget: int, population: int, rollouts: int) -> N
     memory, starts, squash = model.memory, model.starts, model.actions.squash
     zeros = LinearController.zeros(memory.latent_size + memory.hidden_size, squash)
     seen = np.concatenate([starts.z.numpy(), starts.h.numpy()], axis=1)[~starts.at_start.numpy()]
-    subspace = Subspace.of(seen, config["evolve.subspace"], len(squash))
+    components = config["evolve.subspace"]
+    subspace = Subspace.of(seen, components, len(squash)) if components else None
     evolution = Evolution(zeros, config["evolve.sigma"], population, config["seed"], subspace)
     envs, seed, used = RealEnvs(world), COLLECTION_SEEDS.start, 0
     while used < budget:
@@ -54,7 +55,7 @@ if __name__ == "__main__":
     parser.add_argument("world")
     parser.add_argument("steps", type=int)
     parser.add_argument("--population", type=int, default=16)
-    parser.add_argument("--rollouts", type=int, default=1)
+    parser.add_argument("--rollouts", type=int, default=1, help="real episodes for each candidate")
     given = parser.parse_args()
     with one_thread_for_long():
         main(given.run, given.world, given.steps, given.population, given.rollouts)
