@@ -163,8 +163,8 @@ def _made(source: Source, arguments: Mapping[str, Any], render_mode: str | None)
     except (gym.error.Error, ModuleNotFoundError, TypeError) as error:
         raise ConfigError(
             f"env: cannot make {source!r} in the render mode {render_mode!r} ({error}); expected Gymnasium's id, "
-            "module:id where a module registers it, such as ale_py:ALE/Pong-v5, or a function of the render mode that makes "
-            "it"
+            "module:id where a module registers it (such as ale_py:ALE/Pong-v5), or a function of the render mode that "
+            "makes it"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """The same agent, trained in reality: a linear controller on z and h, evolved in real episodes of a number of steps.
 
-``python evolve_in_reality.py RUN WORLD STEPS``: V and M are those of a run of ``dreamgym train all``, and so are the first
-step size and the directions searched. The last generation is played to its end. Writes
+``python evolve_in_reality.py RUN WORLD STEPS``: V and M are those of a run of ``dreamgym train all``, and so are the
+first step size and the directions searched. The last generation is played to its end. Writes
 ``RUN/reality/controller.safetensors``, which ``dreamgym evaluate`` scores.
 """
 
