@@ -214,7 +214,7 @@ def test_a_round_from_nothing_and_a_further_one(tmp_path: Path) -> None:
     page = (run / "round-1.md").read_text(encoding="utf-8")
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
     assert len(pictures) == 3 and all((run / picture).stat().st_size > 1000 for picture in pictures)
-    assert len(re.findall(r"^\| *[01] \|", page, re.MULTILINE)) == 2
+    assert len(re.findall(r"^\| [01] +\|", page, re.MULTILINE)) == 2
 
     train_all(small(bare, rounds=2))  # from the controller and the scores alone
     assert report(bare, 1) == report(run, 1)
