@@ -7,7 +7,7 @@ import pickle
 import re
 import time
 import zipfile
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,10 @@ def test_a_pipe_is_no_episode(tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"actions": np.full((5, 3), 100, np.float32)}, r"within \[-1.0, 0.0, 0.0\] .. .*, got \[100.0"),
+        (
+            {"actions": np.full((5, 3), 100, np.float32)},
+            r"within \[-1.0, 0.0, 0.0\] .. .*, got (\[100.0, 100.0, 100.0\]) .. \1; record",
+        ),
         ({"actions": np.zeros((5, 2), np.float32)}, "expected actions of 3 numbers for CarRacing, got 2"),
         ({"world": "Corridor"}, "expected an episode of CarRacing, got one of Corridor"),
     ],
@@ -428,3 +431,19 @@ def test_the_hash_of_recordings_is_of_names_and_contents(tmp_path: Path):
     second = episodes_sha256(folders)
     (folders[1] / "episode-000000.npz").rename(folders[1] / "episode-000001.npz")
     assert len({first, second, episodes_sha256(folders), episodes_sha256(folders[:1])}) == 4
+
+
+def test_arrays_may_have_just_the_bytes_that_are_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "episode-000000.npz"
+    write_episode(path, make_episode())
+    size = sum(map(len, members(path).values()))
+    monkeypatch.setattr("dreamgym.data.episodes._ARRAYS_LIMIT", size)
+    assert len(read_episode(path)) == 5
+    monkeypatch.setattr("dreamgym.data.episodes._ARRAYS_LIMIT", size - 1)
+    with pytest.raises(EpisodeFileError, match=f"at most {size - 1} bytes, got {size}"):
+        read_episode(path)
+
+
+def test_an_episode_is_not_changed():
+    with pytest.raises(FrozenInstanceError):
+        make_episode().complete = True  # type: ignore[misc]
