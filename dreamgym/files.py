@@ -35,6 +35,7 @@ __all__ = [
 T = TypeVar("T")
 
 _TEMPORARY: Final = ".tmp"
+_LOCK: Final = ".lock"
 _CONFIG: Final = "config.json"
 _FORMER_NAMES: Final = {
     "effort": "action_penalty",
@@ -239,15 +240,24 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """
     make_folder(folder)
     try:
-        held = FileLock(folder / ".lock").acquire(blocking=False)
+        held = FileLock(folder / _LOCK).acquire(blocking=False)
     except Timeout as error:
         raise OutputFolderError(
             f"{folder} is being written by another process; wait for its end, or choose another output folder"
         ) from error
     with held:
-        for stale in folder.glob(f".*{_TEMPORARY}*"):
+        for stale in _temporaries(folder):
             stale.unlink()
         yield
+
+
+def _temporaries(folder: Path) -> list[Path]:
+    """Temporary files in a folder and those below it, but for those that have a lock of their own."""
+    found: list[Path] = []
+    for place, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not Path(place, name, _LOCK).exists()]
+        found += [Path(place, name) for name in names if name.startswith(".") and _TEMPORARY in name]
+    return found
 
 
 def claim_folder(

@@ -15,7 +15,15 @@ from dreamgym import files
 from dreamgym.config import WebConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.errors import OutputFolderError
-from dreamgym.files import append_line, atomic_write, claim_folder, remove_leftovers, write_files, write_json
+from dreamgym.files import (
+    append_line,
+    atomic_write,
+    claim_folder,
+    lock_folder,
+    remove_leftovers,
+    write_files,
+    write_json,
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,18 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path) -> None
     (tmp_path / "mean.safetensors").write_text("whole")
     claim_folder(tmp_path, Config(tmp_path))
     assert {name for name in names(tmp_path) if name != ".lock"} == {"config.json", "mean.safetensors"}
+
+
+def test_temporary_files_below_are_removed_but_for_those_of_a_folder_with_a_lock(tmp_path: Path) -> None:
+    for name in ("episodes", "vision"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".a.npz.1.tmp.npz").touch()
+        (tmp_path / name / "a.npz").touch()
+    (tmp_path / "vision" / ".lock").touch()
+    with lock_folder(tmp_path):
+        pass
+    assert names(tmp_path / "episodes") == {"a.npz"}
+    assert names(tmp_path / "vision") == {".lock", ".a.npz.1.tmp.npz", "a.npz"}
 
 
 def test_files_that_a_killed_process_was_writing_are_written_again(tmp_path: Path) -> None:
