@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -126,3 +127,27 @@ def test_a_card_that_json_cannot_hold_is_refused_and_nothing_written(tmp_path: P
     with pytest.raises(BundleError, match=r"card\.json: expected finite numbers"):
         bundle.write_bundle(tmp_path / "bundle", {"temperature": value}, {})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_bundle_is_saved_into_folders_that_are_yet_to_be_made(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    toy_world_model.save(tmp_path / "runs" / "mine" / "world")
+    card = json.loads((tmp_path / "runs" / "mine" / "world" / "card.json").read_text(encoding="utf-8"))
+    assert card["controller"] == "controller.safetensors"
+
+
+def test_a_new_bundle_that_cannot_be_put_in_place_leaves_the_old_one(
+    toy_world_model: WorldModel, copied_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: path.read_bytes() for path in copied_bundle.iterdir()}
+    replace = os.replace
+
+    def no_room_for_the_new(source: Path, target: Path) -> None:
+        if str(source).endswith(".staging"):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", no_room_for_the_new)
+    with pytest.raises(BundleError, match="what was there before is untouched"):
+        toy_world_model.save(copied_bundle)
+    assert {path.name: path.read_bytes() for path in copied_bundle.iterdir()} == before
+    assert not list(copied_bundle.parent.glob(".*"))
