@@ -1,6 +1,6 @@
 """Measures what a Ray cluster costs: rates against processes of this machine, bytes, and what a dead machine costs.
 
-    python -m benchmarks.cluster [rates] [overheads] [death] [memory]
+    python -m benchmarks.cluster [rates] [full_rates] [overheads] [death] [memory]
 
 A cluster of two machines is shown on this one, which should have two processors and be quiet. It writes
 ``docs/experiments/benchmarks/cluster.json``, from which ``python -m benchmarks.scaling`` reckons larger ones.
@@ -42,7 +42,11 @@ from dreamgym.files import write_bytes, write_json
 _STORE: Final = 200 << 20
 _ROUNDS: Final = 2
 _FRAMES: Final = 1000  # of each worker
+_LENGTH: Final = 100
 _STEPS: Final = 60
+_FULL_FRAMES: Final = 10_000
+_FULL_LENGTH: Final = 1000
+_FULL_STEPS: Final = 1000
 _TRIALS: Final = 8
 _MEMORY_FRAMES: Final = 10_000_000
 _FRAME_BYTES: Final = 2031  # measured
@@ -63,13 +67,18 @@ def _cluster(machines: int) -> Iterator[Any]:
         made.shutdown()
 
 
-def _collecting(engine: str, workers: int, frames: int) -> tuple[float, float, float]:
+def _collecting(engine: str, workers: int, frames: int, length: int = _LENGTH) -> tuple[float, float, float]:
     """Frames a second once every worker has ended an episode, frames for each second of this process's own, and bytes
     a frame.
     """
     with tempfile.TemporaryDirectory() as folder:
         config = CollectConfig(
-            out=Path(folder) / "run", frames=frames, lengths=(100,), workers=workers, engine=engine, mix={"follower": 1}
+            out=Path(folder) / "run",
+            frames=frames,
+            lengths=(length,),
+            workers=workers,
+            engine=engine,
+            mix={"follower": 1},
         )
         begun = time.process_time()
         lengths = {planned.file_name: planned.length for planned in plan(config)}
@@ -256,6 +265,27 @@ def _rates() -> dict[str, Any]:
     }
 
 
+def _full_rates() -> dict[str, Any]:
+    """The rates on two workers at the size of real runs: whole episodes, and dreams as long as they may last."""
+    taken: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
+    with _cluster(2) as cluster:
+        for _ in range(_ROUNDS):
+            for name, engine in {"local": "local", "ray": f"ray:{cluster.address}"}.items():
+                taken.setdefault(name, []).append(_collecting(engine, 2, 2 * _FULL_FRAMES, _FULL_LENGTH)[0])
+                seconds.setdefault(name, []).append(_evolving(engine, 2, _FULL_STEPS))
+                print(name, taken[name][-1], seconds[name][-1], flush=True)
+    return {
+        "full": {
+            "workers": 2,
+            "collecting_frames_a_second": taken,
+            "evolving_seconds_a_generation": seconds,
+            "episode_frames": _FULL_LENGTH,
+            "evolving_steps": _FULL_STEPS,
+        }
+    }
+
+
 def _overheads() -> dict[str, Any]:
     with _cluster(2) as cluster:
         costs = _driver(f"ray:{cluster.address}")
@@ -265,6 +295,7 @@ def _overheads() -> dict[str, Any]:
 
 PARTS: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "rates": _rates,
+    "full_rates": _full_rates,
     "overheads": _overheads,
     "death": lambda: {"lost_machines": _lost_machines()},
     "memory": _memory,
