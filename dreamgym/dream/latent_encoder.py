@@ -124,7 +124,7 @@ class LatentEncoder:
 
         Raises:
             ObservationError: for frames of another shape or dtype.
-            DivergedError: if V gives NaN.
+            DivergedError: if V gives numbers that are not finite.
         """
         indices = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
         chosen = self._chosen(frames, indices)
@@ -152,7 +152,7 @@ class LatentEncoder:
         Raises:
             ObservationError: for frames of another shape or dtype.
             ResetNeededError: if a row has never been reset.
-            DivergedError: if V gives NaN; z and h are then unchanged.
+            DivergedError: if V gives numbers that are not finite; z and h are then unchanged.
         """
         self.require_reset()
         indices = np.arange(self.num_envs)
@@ -233,11 +233,11 @@ class LatentEncoder:
         z = mean.clamp(-LATENT_LIMIT, LATENT_LIMIT)
         clipped = z != mean  # True for NaN as well
         if clipped.any():
-            self._count_clamped(z, clipped, indices)
+            self._count_clamped(mean, clipped, indices)
         return z
 
-    def _count_clamped(self, z: Tensor, clipped: Tensor, indices: NDArray[np.int64]) -> None:
-        broken = z.isnan().any(dim=1).numpy()
+    def _count_clamped(self, latents: Tensor, clipped: Tensor, indices: NDArray[np.int64]) -> None:
+        broken = latents.isfinite().logical_not_().any(dim=1).numpy()
         if broken.any():
             raise DivergedError(
                 f"V gave a latent that is not finite for environments {indices[broken].tolist()}; expected finite "

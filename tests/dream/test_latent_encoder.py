@@ -101,11 +101,20 @@ def test_weights_that_are_not_finite_are_named(own_world_model: WorldModel) -> N
         LatentEncoder(own_world_model)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_infinite_latent_is_an_error_and_not_clipped(own_world_model: WorldModel, sign: float) -> None:
+    with torch.no_grad():
+        own_world_model.vision.mean.bias[0] = sign * 3e38
+        own_world_model.vision.log_variance.bias[0] = 200.0  # exp(100) is infinite
+    with pytest.raises(DivergedError, match=r"environments \[0\]"):
+        LatentEncoder(own_world_model).reset(random_frames(1), seeds=[0])
+
+
 def test_environments_whose_latents_are_not_finite_are_named(own_world_model: WorldModel) -> None:
     frames = random_frames(2)
     with torch.no_grad():
         own_world_model.vision.encoder[6].weight.mul_(1e20)
-        own_world_model.vision.mean.weight.mul_(1e25)  # infinities of both signs, whose sum no rectifier sees
+        own_world_model.vision.mean.weight.mul_(1e25)  # infinite, or where infinities of both signs meet, NaN
     encoder = LatentEncoder(own_world_model, 2)
     with pytest.raises(DivergedError, match=r"environments \[1\].*weights"):
         encoder.reset(frames, mask=np.array([False, True]))
