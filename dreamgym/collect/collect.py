@@ -161,17 +161,19 @@ def _collect(config: CollectConfig, factories: Mapping[str, PlayerFactory]) -> P
     todo = list(plan(config))
     refuse_test_seeds((planned.seed for planned in todo), "collection")
     missing = [planned for planned in todo if not _is_recorded(config.out / planned.file_name, planned)]
-    total = sum(planned.length for planned in todo)
-    done = total - sum(planned.length for planned in missing)
     recorder = _Recorder(find(config.world), dict(factories), config.patience)
-    with tqdm(total=total, initial=done, unit="frame", unit_scale=True, desc="collect", mininterval=2) as bar:
+    frames = 0
+    # Counted in episodes: many end before their planned length, and the time left would be too long.
+    with tqdm(total=len(todo), initial=len(todo) - len(missing), unit="episode", desc="collect", mininterval=2) as bar:
         while missing:
             with parallel.start(_recording, recorder, workers=config.workers, engine=config.engine) as workers:
                 at_once = _EPISODES_OF_A_WORKER * workers.count
                 # Written here, since workers may be on machines that do not share the folder.
                 for place, (length, shard) in workers.results(missing[:at_once]):
                     write_bytes(config.out / missing[place].file_name, shard)
-                    bar.update(length)
+                    frames += length
+                    bar.set_postfix(frames=frames, refresh=False)
+                    bar.update()
             missing = missing[at_once:]
     return config.out
 
