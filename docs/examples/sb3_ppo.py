@@ -1,9 +1,9 @@
-"""Stable-Baselines3's PPO learns to drive in the dream alone, in 12 minutes on two cores; then it drives real tracks.
+"""Stable-Baselines3's PPO learns to drive in the dream alone, in 18 minutes on two cores; then it drives real tracks.
 
     python docs/examples/sb3_ppo.py --out runs/sb3-ppo                       # train; writes model.zip and training.json
     python docs/examples/sb3_ppo.py --out runs/sb3-ppo --evaluate      # the real score; writes real.json
 
-All learning is in the dream. Of the checkpoints, the one that drives best on the 16 real validation tracks is kept; the
+All learning is in the dream. Of the checkpoints, the one that drives best on 48 real validation tracks is kept; the
 time that takes is part of --minutes. --evaluate drives test tracks, on which nothing is ever chosen.
 Needs: pip install ".[sb3,train]"
 """
@@ -247,7 +247,7 @@ def evaluate(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/sb3-ppo"))
-    parser.add_argument("--minutes", type=float, default=13.0, help="for training and validation together")
+    parser.add_argument("--minutes", type=float, default=18.0, help="for training and validation together")
     parser.add_argument("--steps", type=int, default=10**9, help="dream steps to learn from, if time does not end it")
     parser.add_argument("--num-envs", type=int, default=1024)
     parser.add_argument("--n-steps", type=int, default=64, help="of each environment between updates")
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--progress-limit", type=float, default=1.2, help="points a frame that progress may pay")
     parser.add_argument("--missed-tile-penalty", type=float, default=30.0, help="for a tile left behind untouched")
     parser.add_argument("--noise", type=float, default=0.07, help="on the features, while learning")
-    parser.add_argument("--validation", type=int, default=16, help="validation tracks; 0: the last checkpoint is kept")
+    parser.add_argument("--validation", type=int, default=48, help="validation tracks; 0: the last checkpoint is kept")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log-interval", type=int, default=10, help="updates between tables")
     parser.add_argument("--world-model", type=Path, help="a bundle's folder; the shipped one when not given")
