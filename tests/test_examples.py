@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
-import os
 import re
 import runpy
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -18,7 +23,9 @@ from dreamgym import cli
 from dreamgym.collect.collect import record_episode
 from dreamgym.evaluate import evaluate_real, load_policy
 from dreamgym.world_model import WorldModel, locate
+from dreamgym.worlds import registry
 from dreamgym.worlds.base import World
+from dreamgym.worlds.car_racing.world import CAR_RACING
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -40,62 +47,67 @@ MADE = {
 }
 
 
-RUN = """
-import runpy, sys
-for line in sys.stdin:
-    sys.argv = line.split()
-    runpy.run_path(sys.argv[0], run_name="__main__")
-"""
+@pytest.fixture(autouse=True)
+def _short_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real episodes of a few steps, wherever their limit is taken from."""
+    monkeypatch.setitem(registry._entries, "CarRacing", replace(CAR_RACING, max_episode_steps=100))
+    monkeypatch.setattr(gym.spec("LatentCarRacing-v0"), "max_episode_steps", 100)
 
 
-def run_examples(calls: list[tuple[str, str]], bundle: Path, folder: Path) -> str:
-    """What scripts print, one after another in a process: each must end well.
+@contextmanager
+def as_a_script(bundle: Path, folder: Path) -> Iterator[None]:
+    """What a script finds in a process of its own: torch, Gymnasium and the others take seconds to import there."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as those of other libraries, which end no script
+        patch.chdir(folder)
+        patch.setenv("DREAMGYM_MODELS", str(bundle))
+        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # some set it
+        patch.setattr(sys, "argv", sys.argv)
+        yield
+        gc.collect()  # logs that Stable-Baselines3 leaves open, which would warn in a later test
+
+
+def run_examples(calls: list[tuple[str, str]], bundle: Path, folder: Path) -> None:
+    """Run scripts one after another: each must end well.
 
     Args:
         calls: each script's name and arguments.
         bundle: the world model of all.
         folder: where they work.
     """
-    lines = [f"{EXAMPLES / name} {arguments} --world-model {bundle}\n" for name, arguments in calls]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
-    finished = subprocess.run(
-        [sys.executable, "-c", RUN],
-        input="".join(lines),
-        cwd=folder,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr[-3000:]
-    return finished.stdout
+    with as_a_script(bundle, folder):
+        for name, arguments in calls:
+            sys.argv = [str(EXAMPLES / name), *arguments.split(), "--world-model", str(bundle)]
+            runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("library", ["stable_baselines3", "torch", "torchrl"])
-def test_runs(library: str, toy_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("one_thread")
+def test_runs(library: str, toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     names = [name for name, (_, needed) in RUNS.items() if needed == library]
-    printed = run_examples([(name, RUNS[name][0]) for name in names], toy_bundle, tmp_path)
+    run_examples([(name, RUNS[name][0]) for name in names], toy_bundle, tmp_path)
     for name in names:
         if name in MADE:
             assert (tmp_path / MADE[name]).stat().st_size > 0
         else:
-            assert "frames=256 shape=(4, 32)" in printed
+            assert "frames=256 shape=(4, 32)" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_sb3_ppo_drives_real_tracks(toy_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("one_thread")
+def test_sb3_ppo_drives_real_tracks(toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
     training_arguments = "--out ppo --steps 512 --num-envs 8 --validation 1 --minutes 600"
     calls = [("sb3_ppo.py", arguments) for arguments in (training_arguments, "--out ppo --evaluate --episodes 1")]
-    printed = run_examples(calls, toy_bundle, tmp_path)
+    run_examples(calls, toy_bundle, tmp_path)
     training = json.loads((tmp_path / "ppo/training.json").read_text(encoding="utf-8"))
     assert training["dream_steps"] >= 512
     (drives,) = training["validation"].values()
-    assert "1 test tracks: " in printed
+    assert "1 test tracks: " in capsys.readouterr().out
     real = json.loads((tmp_path / "ppo/real.json").read_text(encoding="utf-8"))
     assert real["returns"] == [real["mean"]] != drives
     world = WorldModel.load(toy_bundle)
@@ -106,6 +118,7 @@ def test_sb3_ppo_drives_real_tracks(toy_bundle: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 def test_sb3_ppo_learns_in_dooms_dream(tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
@@ -116,6 +129,7 @@ def test_sb3_ppo_learns_in_dooms_dream(tmp_path: Path) -> None:
     assert policy(np.zeros((1, 448), np.float32)).shape == (1, 1)
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_sb3_ppo_ends_by_its_clock(toy_bundle: Path, tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
@@ -126,6 +140,7 @@ def test_sb3_ppo_ends_by_its_clock(toy_bundle: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
 def test_the_pages_python_runs_as_it_stands(page: str, toy_bundle: Path, tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
@@ -138,10 +153,8 @@ def test_the_pages_python_runs_as_it_stands(page: str, toy_bundle: Path, tmp_pat
     ):
         assert long in text
         text = text.replace(long, short)
-    variables = {**os.environ, "DREAMGYM_MODELS": str(toy_bundle), "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
-    command = [sys.executable, "-c", text]
-    finished = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr[-3000:]
+    with as_a_script(toy_bundle, tmp_path):
+        exec(compile(text, page, "exec"), {"__name__": "__main__"})
 
 
 def test_onnx_rollout_needs_no_torch(toy_bundle: Path, tmp_path: Path) -> None:
