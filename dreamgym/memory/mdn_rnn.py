@@ -13,6 +13,9 @@ __all__ = ["LATENT_LIMIT", "MDNRNN", "Prediction", "RewardHead", "State"]
 LATENT_LIMIT: Final = 10.0
 """Latents are clipped to this on both sides, in the dream and in reality, so that observation bounds hold for ever."""
 
+_FUSED_WIDTH: Final = 16
+"""The inputs are padded with zeros to a multiple of this: oneDNN takes up to twice as long for other widths."""
+
 RewardHead = Literal["none", "count", "value"]
 """M's reward head: none; the expected number of units, a softplus; or the expected reward."""
 
@@ -167,9 +170,22 @@ class MDNRNN(nn.Module):
         """
         if state is None:
             state = self.initial_state(len(z))
-        inputs = F.linear(torch.cat([z, action], dim=2), self.input_weight, self.bias)  # (B, T, 4H)
+        inputs = torch.cat([z, action], dim=2)
+        return self._fused(inputs, state) if inputs.device.type == "cpu" else self._unrolled(inputs, state)
+
+    def _fused(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """torch's own LSTM: half to a third of the time that the steps one by one take on a CPU."""
+        padding = (0, -inputs.shape[2] % _FUSED_WIDTH)
+        weights = [F.pad(self.input_weight, padding), self.recurrent_weight, self.bias, torch.zeros_like(self.bias)]
+        before = [state.h.unsqueeze(0), state.c.unsqueeze(0)]
+        hidden, h, c = torch.lstm(
+            F.pad(inputs, padding), before, weights, True, 1, 0.0, self.training, False, True
+        )  # with biases, one layer, no dropout, one direction, batch first
+        return hidden, State(h.squeeze(0), c.squeeze(0))
+
+    def _unrolled(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         hidden = []
-        for gates in inputs.unbind(1):
+        for gates in F.linear(inputs, self.input_weight, self.bias).unbind(1):
             state = _lstm_pointwise(gates + F.linear(state.h, self.recurrent_weight), state.c)
             hidden.append(state.h)
         return torch.stack(hidden, dim=1), state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from dreamgym.memory.mdn_rnn import MDNRNN
+from dreamgym.memory.mdn_rnn import MDNRNN, State
 from tests.support.modules import parameter_count
 
 
@@ -42,6 +42,20 @@ def test_stepping_equals_running_over_the_sequence():
     hidden, last = model(z, action)
     torch.testing.assert_close(state.h, hidden[:, -1])
     torch.testing.assert_close(state.c, last.c)
+
+
+def test_the_fused_lstm_learns_as_the_unrolled_one():
+    """Other devices than the CPU unroll it."""
+    model = MDNRNN(latent_size=4, hidden_size=6)
+    inputs, before = torch.randn(3, 5, 7), State(torch.randn(3, 6), torch.randn(3, 6))
+    gradients = []
+    for run in (model._fused, model._unrolled):
+        hidden, last = run(inputs, before)
+        (hidden.square().sum() + last.c.sum()).backward()
+        gradients.append([model.input_weight.grad, model.recurrent_weight.grad, model.bias.grad])
+        model.zero_grad()
+    assert all(gradient is not None for gradient in gradients[0])
+    torch.testing.assert_close(*gradients)
 
 
 def test_prediction_shapes_and_signs():
