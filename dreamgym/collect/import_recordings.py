@@ -62,7 +62,7 @@ def import_recordings(config: ImportConfig) -> Path:
     world = find(config.world)
     if not config.recordings.is_dir():
         raise ConfigError(f"recordings: expected a folder, there is none at {config.recordings}; correct its name")
-    with claim_folder(config.out, config, inputs={"recordings_sha256": _sha256(config.recordings)}):
+    with claim_folder(config.out, config, inputs={"recordings_sha256": _sha256(config)}):
         found = 0
         for steps in tqdm(_read(config), desc="import", unit="episode", mininterval=2):
             path = config.out / f"episode-{found:06d}.npz"
@@ -74,9 +74,15 @@ def import_recordings(config: ImportConfig) -> Path:
     return config.out
 
 
-def _sha256(folder: Path) -> str:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = (f"{path.relative_to(folder).as_posix()} {file_sha256(path)}\n" for path in paths)
+def _files(config: ImportConfig, pattern: str) -> list[Path]:
+    """Files of the recordings; what is made of them may lie among them."""
+    paths = sorted(config.recordings.rglob(pattern))
+    return [path for path in paths if not path.is_dir() and not path.absolute().is_relative_to(config.out.absolute())]
+
+
+def _sha256(config: ImportConfig) -> str:
+    paths = (path for path in _files(config, "*") if path.is_file())
+    lines = (f"{path.relative_to(config.recordings).as_posix()} {file_sha256(path)}\n" for path in paths)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -85,7 +91,7 @@ def _read(config: ImportConfig) -> Iterator[_Steps]:
         yield from _minari(config.recordings)
         return
     read = _obs if config.format == "obs" else _observations
-    for path in sorted(config.recordings.rglob("*.npz")):
+    for path in _files(config, "*.npz"):
         yield read(path)
 
 
@@ -93,15 +99,16 @@ def _obs(path: Path) -> _Steps:
     """A frame beside the action that was taken in it."""
     arrays = read_arrays(path)
     frames, actions = _named(path, arrays, "obs", "action")
-    done = arrays.get("done")
+    rewards, done = (_one_a_step(path, name, arrays[name]) if name in arrays else None for name in ("reward", "done"))
     over = None if done is None or not len(done) else bool(done[-1])
-    return _Steps(str(path), len(actions), frames, actions, arrays.get("reward"), over)
+    return _Steps(str(path), len(actions), frames, actions, rewards, over)
 
 
 def _observations(path: Path) -> _Steps:
     """A frame beside the action that led to it, so that the first action and reward are of a frame that is missing."""
     arrays = read_arrays(path)
     frames, actions, rewards, terminals = _named(path, arrays, "observations", "actions", "rewards", "terminals")
+    rewards, terminals = _one_a_step(path, "rewards", rewards), _one_a_step(path, "terminals", terminals)
     count = len(frames)  # actions may have been drawn for longer than the episode lasted
     over = bool(terminals[-1]) if len(terminals) else False
     return _Steps(str(path), count, frames, actions[1:count], rewards[1:count], over)
@@ -135,7 +142,23 @@ def _named(path: Path, arrays: Mapping[str, NDArray[Any]], *names: str) -> list[
         raise EpisodeFileError(
             f"{path}: expected the arrays {', '.join(names)}, got {', '.join(arrays)}; choose the --format that fits"
         )
-    return [arrays[name] for name in names]
+    return [_numbers(path, name, arrays[name]) for name in names]
+
+
+def _numbers(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
+    if not array.ndim or array.dtype.kind not in "biuf":
+        raise EpisodeFileError(
+            f"{path}: expected numbers of each step as {name}, got {array.dtype} of shape {array.shape}"
+        )
+    return array
+
+
+def _one_a_step(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """(T,), of (T,) or (T, 1)."""
+    array = _numbers(path, name, array)
+    if array.size != len(array):
+        raise EpisodeFileError(f"{path}: expected one number of each step as {name}, got the shape {array.shape}")
+    return array.reshape(-1)
 
 
 def _episode(steps: _Steps, config: ImportConfig, world: World, index: int) -> Episode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,4 +41,7 @@ class ImportConfig:
         given = (self.action_low, self.action_high)
         low, high = (-1.0, 1.0) if None in given else given
         require(given.count(None) != 1, "action_low", "action_low and action_high, or neither", given)
-        require(low is not None and high is not None and low < high, "action_low", "less than action_high", given)
+        ordered = low is not None and high is not None and -math.inf < low < high < math.inf
+        require(ordered, "action_low", "a finite number less than action_high", given)
+        paid = self.missing_reward
+        require(paid is None or math.isfinite(paid), "missing_reward", "a finite number", paid)

@@ -202,6 +202,18 @@ BAD: dict[str, tuple[Any, type[DreamGymError], str]] = {
     "no such action": (changed("action", as_obs(2)["action"] + 2), ActionError, "0 to 2"),
     "rewards": (changed("reward", np.full(LIMIT, np.nan)), RewardError, "finite"),
     "lengths": (changed("action", np.zeros(5, int)), EpisodeFileError, r"T \+ 1 frames"),
+    "one frame": (changed("obs", np.uint8(0)), EpisodeFileError, "numbers of each step as obs"),
+    "one action": (changed("action", np.float32(0)), EpisodeFileError, "numbers of each step as action"),
+    "words": (changed("action", np.array(["left"] * LIMIT)), EpisodeFileError, "as action, got <U4"),
+    "complex actions": (changed("action", np.zeros(LIMIT, complex)), EpisodeFileError, "as action, got complex128"),
+    "one reward": (changed("reward", np.float32(1)), EpisodeFileError, "as reward"),
+    "two rewards a step": (
+        changed("reward", np.ones((LIMIT, 2))),
+        EpisodeFileError,
+        "one number of each step as reward",
+    ),
+    "one end": (changed("done", np.array(True)), EpisodeFileError, "as done"),
+    "two ends a step": (changed("done", np.zeros((LIMIT, 2), bool)), EpisodeFileError, "as done"),
 }
 
 
@@ -211,6 +223,21 @@ def test_a_recording_that_does_not_fit_is_refused_by_name(case: str, tmp_path: P
     with pytest.raises(error, match=message) as raised:
         imported(tmp_path, "obs", [arrays])
     assert "rollout_0.npz" in str(raised.value)
+    assert not episode_paths(tmp_path / "episodes")
+
+
+@pytest.mark.parametrize("name", ["observations", "actions", "rewards", "terminals"])
+def test_one_number_for_all_steps_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    arrays = {**as_observations(2), name: np.uint8(0)}
+    with pytest.raises(EpisodeFileError, match=f"numbers of each step as {name}"):
+        imported(tmp_path, "observations", [arrays])
+
+
+def test_episodes_among_the_recordings_are_no_recordings(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "one.npz", **as_obs(2))  # type: ignore[arg-type]
+    config = ImportConfig(recordings=tmp_path, out=tmp_path / "own", format="obs", world=NAME)
+    for _ in range(2):
+        assert len(episode_paths(import_recordings(config))) == 1
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
