@@ -30,9 +30,9 @@ def name_world(config: Any) -> None:
 
 
 def require_positive(config: object, *names: str) -> None:
-    """Raise :class:`~dreamgym.errors.ConfigError` where a field of a configuration is not above zero, NaN included."""
+    """Raise :class:`~dreamgym.errors.ConfigError` where a field of a configuration is not above zero and finite."""
     for name in names:
-        require(getattr(config, name) > 0, name, "a positive number", getattr(config, name))
+        require(0 < getattr(config, name) < math.inf, name, "a positive number", getattr(config, name))
 
 
 def require_not_negative(config: object, *names: str) -> None:

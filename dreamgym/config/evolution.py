@@ -60,7 +60,8 @@ class EvolveSettings:
     """Step the dreams with loops compiled by numba, on the CPU only; pip install "dreamgym[fast]"."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "generations", "rollouts", "sigma", "progress_limit", "hard_steps")
+        require_positive(self, "generations", "rollouts", "sigma", "hard_steps")
+        require(self.progress_limit > 0, "progress_limit", "a positive number, or inf", self.progress_limit)
         require_not_negative(self, "subspace", "smoothness", "action_penalty", "event_penalty", "action_noise")
         require_not_negative(self, "hard_rollouts", "hard_weight", "validate_every")
         if self.max_episode_steps is not None:

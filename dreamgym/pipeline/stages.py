@@ -35,7 +35,7 @@ def check(config: PipelineConfig) -> None:
     Raises:
         ConfigError: a setting out of range.
     """
-    require_positive(config, "rounds")
+    require_positive(config, "rounds", "temperature")
     require_not_negative(config, "factor_gain")
     require(bool(config.recordings), "recordings", "one or more", config.recordings)
     vision_config(config)

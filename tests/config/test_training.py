@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from dreamgym.config import MemorySettings, VisionConfig
+from dreamgym.config import AssembleConfig, EvolveSettings, MemorySettings, VisionConfig, VisionSettings
 from dreamgym.errors import ConfigError
 
 
@@ -16,3 +18,21 @@ def test_a_size_of_zero_is_refused(name: str) -> None:
         MemorySettings(**{name: 0})
     with pytest.raises(ConfigError, match="latents"):
         VisionConfig(episodes=(), out=Path("vision"), latents=0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0])
+def test_rates_and_step_sizes_are_positive_and_finite(value: float) -> None:
+    for settings, name in (
+        (VisionSettings, "learning_rate"),
+        (MemorySettings, "learning_rate"),
+        (EvolveSettings, "sigma"),
+        (partial(AssembleConfig, out=Path("w"), vision=Path("v"), memory=Path("m"), latents=()), "temperature"),
+    ):
+        with pytest.raises(ConfigError, match=f"{name}: expected a positive number, got {value}"):
+            settings(**{name: value})
+
+
+def test_progress_may_go_without_a_limit() -> None:
+    assert EvolveSettings(progress_limit=math.inf).progress_limit == math.inf
+    with pytest.raises(ConfigError, match="progress_limit"):
+        EvolveSettings(progress_limit=math.nan)

@@ -95,6 +95,7 @@ def report(run: Path, number: int) -> dict[str, Any]:
         ({"own_recording": Recording(mix={"nobody": 1.0}, frames=9, lengths=(9,))}, "mix"),
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": float("inf"), "evolve": {"temperature": (1.0, 1.0)}}, "temperature"),
         ({"factor_gain": -1.0}, "factor_gain"),
         ({"vision": {"steps": 0}}, "steps"),
         ({"memory_round_steps": -5}, "steps"),
