@@ -44,7 +44,8 @@ PREPARED = {
     "world-with-controller": STAGES["assemble"] + " --controller {data}/controller/controller.safetensors",
 }
 """What the stages read, by the folder's name; each is made from those before it."""
-_TIMES = ("seconds", "finished")
+_UNLIKE = ("seconds", "finished", "workers")
+"""Entries in which two runs may differ and be the same."""
 
 
 def few_policies(controller: LinearController, world: World, latent_size: int) -> dict[str, Policy]:
@@ -64,7 +65,7 @@ def command(line: str, data: Path, out: Path, **options: str) -> list[str]:
 def contents(folder: Path) -> dict[str, Any]:
     """Every file below a folder, hidden ones too, but for locks.
 
-    Without the times in logs, and the number of workers in reports.
+    Without the times in logs, and the number of workers in configurations and reports.
     """
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): _content(path) for path in paths}
@@ -78,4 +79,4 @@ def _content(path: Path) -> Any:
     for entry in entries:
         if isinstance(entry.get("config"), dict):  # of a report
             entry["config"].pop("workers", None)
-    return [{name: value for name, value in entry.items() if name not in _TIMES} for entry in entries]
+    return [{name: value for name, value in entry.items() if name not in _UNLIKE} for entry in entries]
