@@ -96,7 +96,7 @@ class MemoryStep:
         self.mixtures = memory.mixtures
         self.factors = memory.factors
         self.reward_head = reward_head and memory.reward_head is not None
-        self.reward_kind = memory.reward_kind
+        self.reward_kind = memory.reward_kind if self.reward_head else "none"
         self.observation_size = memory.latent_size + memory.hidden_size
         self.row_size = self.observation_size + 1 + memory.action_size
         self.noise_size = 2 * memory.latent_size + memory.factors + 1
@@ -293,7 +293,7 @@ def gate_weight(memory: MDNRNN) -> Tensor:
     return weight
 
 
-def head_weight(memory: MDNRNN, reward_head: bool = True) -> Tensor:
+def head_weight(memory: MDNRNN, reward_head: bool) -> Tensor:
     """Weights from [h | 1] to the head outputs.
 
     ((3 K + F) Z + 2, H + 1); one row less without the reward head.

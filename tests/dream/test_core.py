@@ -30,6 +30,8 @@ def test_a_step_is_what_the_networks_say(
     for frame in range(30):
         z, h, c, elapsed = core.z.clone(), core.h.clone(), core.c.clone(), core.elapsed.clone()
         actions = drive(core.seed, frame)
+        if frame > 20:
+            core.set_temperature(0.3 + 0.1 * (frame % 3))  # which holds at once
         core.step(actions)
         state = memory.step(z, actions.to(z.dtype), State(h, c))
         torch.testing.assert_close(core.h, state.h, atol=cell, rtol=0)

@@ -35,7 +35,10 @@ from _pytest.runner import runtestprotocol
 
 TARGETS: Final = {
     "mixture": ("dreamgym/memory/mixture.py", ["tests/memory/test_mixture.py"]),
-    "step": ("dreamgym/dream/step.py", ["tests/dream/test_step.py", "tests/dream/test_core.py"]),
+    "step": (
+        "dreamgym/dream/step.py",
+        [f"tests/dream/test_{name}.py" for name in ("step", "core", "core_refusals", "core_repeats", "rewards")],
+    ),
     "reward": ("dreamgym/dream/reward.py", ["tests/dream/test_reward.py", "tests/dream/test_rewards.py"]),
     "rule": ("dreamgym/worlds/rewards.py", ["tests/worlds/test_rewards.py"]),
     "episodes": ("dreamgym/data/episodes.py", ["tests/data/test_episodes.py"]),

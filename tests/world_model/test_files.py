@@ -33,6 +33,18 @@ def test_save_refuses_numbers_that_are_not_finite(toy_world_model: WorldModel, c
     assert WorldModel.load(copied_bundle).controller is not None
 
 
+def test_a_first_bundle_on_a_full_disk_leaves_nothing(
+    toy_world_model: WorldModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bundle.os, "fsync", fsync)
+    with pytest.raises(BundleError, match="No space left on device"):
+        toy_world_model.save(tmp_path / "world")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("call", range(1, 7))
 def test_full_disk_leaves_the_old_bundle(
     toy_world_model: WorldModel, copied_bundle: Path, monkeypatch: pytest.MonkeyPatch, call: int
