@@ -23,7 +23,10 @@ __all__ = [
     "lock_folder",
     "make_folder",
     "read_log",
+    "read_object",
+    "read_text",
     "remove_leftovers",
+    "require_nothing_else",
     "to_json",
     "whole_lines",
     "write_bytes",
@@ -37,6 +40,8 @@ T = TypeVar("T")
 _TEMPORARY: Final = ".tmp"
 _LOCK: Final = ".lock"
 _CONFIG: Final = "config.json"
+_TEXT_LIMIT: Final = 1 << 28
+"""Bytes of a log or record: a million lines of 250."""
 _FORMER_NAMES: Final = {
     "effort": "action_penalty",
     "pace_limit": "progress_limit",
@@ -198,6 +203,37 @@ def file_sha256(path: Path | None) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_text(path: Path) -> str:
+    """The text of a regular file.
+
+    Raises:
+        OutputFolderError: it is a folder, a pipe or a device, or too large.
+        UnicodeDecodeError: it is no text.
+    """
+    if path.exists() and not path.is_file():  # opening a pipe would wait, reading a device may never end
+        raise OutputFolderError(f"{path}: expected a text file, got a folder, a pipe or a device; choose another name")
+    with open(path, encoding="utf-8") as file:
+        text = file.read(_TEXT_LIMIT + 1)
+    if len(text) > _TEXT_LIMIT:
+        raise OutputFolderError(f"{path}: expected a text of at most {_TEXT_LIMIT} letters, got more")
+    return text
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that a command wrote.
+
+    Raises:
+        OutputFolderError: there is none in it.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except (RecursionError, ValueError) as error:
+        raise OutputFolderError(f"{path}: expected a JSON object ({error}); choose another output") from error
+    if not isinstance(found, dict):
+        raise OutputFolderError(f"{path}: expected a JSON object, got {type(found).__name__}; choose another output")
+    return found
+
+
 def whole_lines(path: Path) -> list[str]:
     """Lines of a file that is appended to, none if it is missing.
 
@@ -205,7 +241,7 @@ def whole_lines(path: Path) -> list[str]:
     """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = read_text(path).splitlines(keepends=True)
     whole = [line for line in lines if line.endswith("\n")]
     if whole != lines:
         write_text(path, "".join(whole))
@@ -300,10 +336,14 @@ def claim_folder(
 def _require_own(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputFolderError(f"{folder} is a file; choose an empty output folder")
-    if folder.exists() and not (folder / _CONFIG).exists() and _visible(folder):
-        raise OutputFolderError(
-            f"{folder} holds something else and no run's config.json; choose an empty output folder"
-        )
+    if folder.exists() and not (folder / _CONFIG).exists():
+        require_nothing_else(folder, f"run's {_CONFIG}")
+
+
+def require_nothing_else(folder: Path, missing: str) -> None:
+    """Raise :class:`~dreamgym.errors.OutputFolderError` where a folder that lacks its record holds anything."""
+    if _visible(folder):
+        raise OutputFolderError(f"{folder} holds something else and no {missing}; choose an empty output folder")
 
 
 def _require_same(folder: Path, wanted: Mapping[str, Any], found: Mapping[str, Any], may_differ: set[str]) -> None:
@@ -340,10 +380,4 @@ def _renamed(setting: str) -> str:
 
 
 def _recorded(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-        return {_renamed(name): value for name, value in found.items()}
-    except (RecursionError, TypeError, ValueError) as error:
-        raise OutputFolderError(f"{path} is no run's configuration ({error}); choose an empty output folder") from error
+    return {_renamed(name): value for name, value in read_object(path).items()} if path.exists() else {}

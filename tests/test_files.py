@@ -20,6 +20,8 @@ from dreamgym.files import (
     atomic_write,
     claim_folder,
     lock_folder,
+    read_log,
+    read_object,
     remove_leftovers,
     write_files,
     write_json,
@@ -178,3 +180,34 @@ def test_a_foreign_folder_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(OutputFolderError, match="something else"):
         claim_folder(tmp_path, Config(tmp_path))
     assert names(tmp_path) == {"thesis.tex"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="neither pipes nor devices among the files")
+def test_records_and_logs_are_regular_files(tmp_path: Path) -> None:
+    """Opening a pipe would wait for ever, and reading a device would fill the memory."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for path in tmp_path.iterdir():
+        with pytest.raises(OutputFolderError, match=f"{path.name}: expected a text file"):
+            read_object(path)
+        with pytest.raises(OutputFolderError, match=f"{path.name}: expected a text file"):
+            read_log(path, lambda entry, _: entry, "")
+    (tmp_path / "pipe").rename(tmp_path / "config.json")
+    with pytest.raises(OutputFolderError, match=r"config\.json: expected a text file"):
+        claim_folder(tmp_path, Config(tmp_path))
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1]", "5", '{"a": ', "\udcff"])
+def test_a_record_is_a_json_object(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(OutputFolderError, match=r"config\.json: expected a JSON object"):
+        claim_folder(tmp_path, Config(tmp_path))
+
+
+def test_a_record_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_TEXT_LIMIT", 8)
+    (tmp_path / "config.json").write_text('{"a": 1}')
+    assert read_object(tmp_path / "config.json") == {"a": 1}
+    (tmp_path / "config.json").write_text('{"a": 12}')
+    with pytest.raises(OutputFolderError, match="at most 8 letters"):
+        read_object(tmp_path / "config.json")

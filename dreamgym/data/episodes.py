@@ -27,6 +27,7 @@ __all__ = [
     "pack_episode",
     "read_arrays",
     "read_episode",
+    "recorded_paths",
     "require_actions",
     "require_labels",
     "write_arrays",
@@ -299,6 +300,18 @@ def episode_paths(*folders: Path) -> list[Path]:
         if not Path(folder).is_dir():
             raise ConfigError(f"{folder}: expected a folder of episodes, there is none; correct its name")
     return [path for folder in folders for path in sorted(Path(folder).glob("episode-*.npz"))]
+
+
+def recorded_paths(*folders: Path) -> list[Path]:
+    """Every shard in folders of which each has some, as :func:`episode_paths`.
+
+    Raises:
+        ConfigError: one of the folders is none, or has no shard.
+    """
+    for folder in folders:
+        if not episode_paths(folder):
+            raise ConfigError(f"{folder}: expected episodes (episode-*.npz), there are none in it; correct its name")
+    return episode_paths(*folders)
 
 
 def episodes_sha256(folders: Sequence[Path]) -> str | None:

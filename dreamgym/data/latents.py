@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamgym.data.episodes import episode_paths, read_arrays, require_actions, require_labels, write_arrays
+from dreamgym.data.episodes import read_arrays, recorded_paths, require_actions, require_labels, write_arrays
 from dreamgym.errors import EpisodeFileError
 from dreamgym.worlds.base import World
 from dreamgym.worlds.registry import find
@@ -124,6 +124,7 @@ def read_latents(*folders: Path, world: World | None = None, latents: int | None
         latents: how many numbers a latent must have; any, the same in all files, when None.
 
     Raises:
+        ConfigError: a folder has no encoded episode.
         EpisodeFileError: a folder is missing, or a file is damaged, of another world or of another V.
     """
     world = world or find()
@@ -131,7 +132,7 @@ def read_latents(*folders: Path, world: World | None = None, latents: int | None
         if not folder.is_dir():
             raise EpisodeFileError(f"{folder}: expected a folder of encoded episodes, there is none")
     found = []
-    for path in episode_paths(*folders):
+    for path in recorded_paths(*folders):
         arrays = {_FORMER.get(name, name): array for name, array in read_arrays(path).items()}
         absent = set(_NAMES) - set(arrays)
         if absent:

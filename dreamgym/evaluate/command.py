@@ -20,7 +20,7 @@ from dreamgym.evaluate.played import Played, differences, going_on, part_of, tid
 from dreamgym.evaluate.policies import load_policy
 from dreamgym.evaluate.real import evaluate_player, evaluate_real
 from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
-from dreamgym.files import file_sha256, write_json
+from dreamgym.files import file_sha256, read_object, write_json
 from dreamgym.reporting import provenance, text_table
 from dreamgym.world_model import WorldModel, locate
 from dreamgym.worlds.base import ScoreRule
@@ -95,7 +95,7 @@ def _evaluated(out: Path, subject: _Subject) -> dict[str, Any]:
 
 def _finished(out: Path, subject: _Subject) -> dict[str, Any]:
     """The report that is there, which is never replaced."""
-    report: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
+    report = read_object(out)
     changed = differences(_judged(report), subject.judged)
     if changed:
         raise OutputFolderError(f"{out} holds a report of another evaluation ({changed}); choose another --out")
@@ -104,10 +104,16 @@ def _finished(out: Path, subject: _Subject) -> dict[str, Any]:
 
 
 def _judged(report: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {name: value for name, value in report.get("config", {}).items() if name not in _UNJUDGED}
+    config, bundle = (
+        found if isinstance(found := report.get(name), dict) else {} for name in ("config", "world_model")
+    )
+    settings = {name: value for name, value in config.items() if name not in _UNJUDGED}
     hashes = {name: report.get(name) for name in ("controller_sha256", "vec_normalize_sha256")}
-    bundle = (report.get("world_model") or {}).get("sha256")
-    made = {"world_model_sha256": bundle, "temperature": report.get("temperature"), "versions": report.get("versions")}
+    made = {
+        "world_model_sha256": bundle.get("sha256"),
+        "temperature": report.get("temperature"),
+        "versions": report.get("versions"),
+    }
     return {**settings, **hashes, **made}
 
 
@@ -205,8 +211,8 @@ def _require_report(path: Path) -> None:
     if not path.exists():
         return
     try:
-        kind = json.loads(path.read_text(encoding="utf-8"))["kind"]
-    except (ValueError, KeyError, TypeError):
+        kind = read_object(path).get("kind")
+    except OutputFolderError:
         kind = None
     if kind != _KIND:
         raise OutputFolderError(f"{path} holds something other than a report of {_KIND}; choose another with --out")
@@ -237,10 +243,9 @@ def _evolved_in(controller: Path | None) -> str | None:
     if controller is None or not (controller.parent / "config.json").is_file():
         return None
     try:
-        run = json.loads((controller.parent / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # of something else
+        origin = read_object(controller.parent / "config.json").get("world_model_sha256")
+    except OSError:  # of something else
         return None
-    origin = run.get("world_model_sha256") if isinstance(run, dict) else None
     return origin if isinstance(origin, str) else None
 
 

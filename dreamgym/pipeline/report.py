@@ -23,7 +23,7 @@ from dreamgym.fidelity import verdict
 from dreamgym.fidelity.command import predictions
 from dreamgym.fidelity.held_out import encode, record_episodes
 from dreamgym.fidelity.plots import plot_calibration
-from dreamgym.files import write_text
+from dreamgym.files import read_text, write_text
 from dreamgym.pipeline.page import render_page
 from dreamgym.pipeline.rounds import Round
 from dreamgym.training import save_png
@@ -95,7 +95,7 @@ def measure(
 
 def validation_runs(evolution: Path) -> list[dict[str, float]]:
     """The validation runs of an evolution: after how many generations, and the mean score."""
-    entries = map(json.loads, (evolution / "generations.jsonl").read_text(encoding="utf-8").splitlines())
+    entries = map(json.loads, read_text(evolution / "generations.jsonl").splitlines())
     return [
         {"generations": entry["generation"] + 1, "mean": float(np.mean(entry["validation"]))}
         for entry in entries

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from dreamgym.files import read_object
 
 __all__ = ["Round"]
 
@@ -76,7 +77,7 @@ class Round:
 
     def read_report(self) -> dict[str, Any]:
         """What :attr:`report` holds."""
-        report: dict[str, Any] = json.loads(self.report.read_text(encoding="utf-8"))
+        report = read_object(self.report)
         if "looks" in report:  # of a run that began before they were renamed
             report["validation_runs"] = report.pop("looks")
         return report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dreamgym.config import EncodeConfig
-from dreamgym.data.episodes import Episode, episode_paths, read_episode
+from dreamgym.data.episodes import Episode, read_episode, recorded_paths
 from dreamgym.data.latents import LatentEpisode, is_encoded, write_latents
 from dreamgym.errors import EpisodeFileError, OutputFolderError
-from dreamgym.files import lock_folder, write_json
+from dreamgym.files import lock_folder, read_object, require_nothing_else, write_json
 from dreamgym.tensor_files import read_content
 from dreamgym.training import autocast, choose_device
 from dreamgym.vision.train import to_images
@@ -68,11 +67,13 @@ def encode_episodes(
 
     Raises:
         BundleError: V's weights cannot be read.
-        ConfigError: there is no folder of recorded episodes.
+        ConfigError: there is no folder of recorded episodes, or none in it.
         EpisodeFileError: a recorded episode is damaged, or of another world.
-        OutputFolderError: if the folder holds latents of another V or world.
+        OutputFolderError: the folder holds latents of another V or world, or something else.
     """
     world = world or find()
+    if out.is_dir() and not (out / _STAMP).exists():
+        require_nothing_else(out, _STAMP)  # recordings, say, whose names are those of latents
     with lock_folder(out):
         _encode_new(episodes, vision, out, world, latents or world.sizes.latents, device or torch.device("cpu"))
     return out
@@ -80,7 +81,7 @@ def encode_episodes(
 
 def _encode_new(episodes: Path, vision: Path, out: Path, world: World, latents: int, device: torch.device) -> None:
     digest = hashlib.sha256(read_content(vision)).hexdigest()
-    recordings = {path: _sha256(path) for path in episode_paths(episodes)}
+    recordings = {path: _sha256(path) for path in recorded_paths(episodes)}
     made_of = {
         "sha256": digest,
         "world": world.name,
@@ -104,12 +105,7 @@ def _require_same(out: Path, made_of: Mapping[str, Any]) -> None:
     path = out / _STAMP
     if not path.exists():
         return
-    try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (RecursionError, TypeError, ValueError) as error:
-        raise OutputFolderError(
-            f"{path} does not say what made the latents ({error}); choose another folder"
-        ) from error
+    found = read_object(path)
     if found.get("sha256") != made_of["sha256"]:
         raise OutputFolderError(f"{out} holds latents made by another V; choose another folder")
     changed = [

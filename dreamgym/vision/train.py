@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dreamgym._compat import require_pygame
 from dreamgym.config import VisionConfig
-from dreamgym.data.episodes import episode_paths, episodes_sha256, is_held_out, read_episode
+from dreamgym.data.episodes import episodes_sha256, is_held_out, read_episode, recorded_paths
 from dreamgym.errors import ConfigError
 from dreamgym.files import claim_folder, file_sha256
 from dreamgym.training import (
@@ -65,7 +65,7 @@ def train_vision(config: VisionConfig) -> Path:
         The file with the trained weights.
 
     Raises:
-        ConfigError: no episodes, or a folder of them that is none.
+        ConfigError: no episodes in one of the folders, or no such folder.
         DivergedError: the loss became NaN or infinite.
         EpisodeFileError: an episode is damaged, or of another world.
         OutputFolderError: the output folder holds something else.
@@ -88,7 +88,7 @@ def _train(config: VisionConfig) -> Path:
     weights = config.out / "vision.safetensors"
     if first >= config.steps and weights.exists():
         return weights
-    paths = episode_paths(*config.episodes)
+    paths = recorded_paths(*config.episodes)
     frames = load_frames([path for path in paths if not is_held_out(path)], config.frame_stride, world)
     if config.start_at_mean and not first and config.initial is None:
         _start_at_mean(model, frames)

@@ -10,7 +10,7 @@ import pytest
 
 from dreamgym.data.episodes import read_arrays, write_arrays
 from dreamgym.data.latents import read_latents
-from dreamgym.errors import EpisodeFileError
+from dreamgym.errors import ConfigError, EpisodeFileError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,3 +35,10 @@ def test_damaged_latents_are_refused_by_name(
     write_arrays(tmp_path / path.name, {**arrays, name: change(arrays[name])})
     with pytest.raises(EpisodeFileError, match=message):
         read_latents(tmp_path)
+
+
+def test_a_folder_without_latents_among_others_is_named(latents: Path, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    for name, error in (("empty", ConfigError), ("nosuchfolder", EpisodeFileError)):
+        with pytest.raises(error, match=f"{name}: expected .*episodes"):
+            read_latents(latents, tmp_path / name)

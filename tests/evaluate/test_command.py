@@ -204,7 +204,16 @@ def test_the_command_takes_other_seeds_and_no_dreams(toy_bundle: Path, tmp_path:
 
 
 def test_the_command_keeps_what_is_not_its_own(toy_bundle: Path, tmp_path: Path, short_drives: list[Any]) -> None:
-    for text in ("notes", '{"kind": "other"}', "[]"):
+    ours = '{"kind": "dreamgym evaluate"'
+    texts = (
+        "notes",
+        '{"kind": "other"}',
+        "[]",
+        "[" * 100_000,
+        f'{ours}, "config": 5}}',
+        f'{ours}, "world_model": [1]}}',
+    )
+    for text in texts:
         out = tmp_path / "precious.json"
         out.write_text(text, encoding="utf-8")
         with pytest.raises(OutputFolderError, match="precious"):

@@ -12,7 +12,7 @@ import pytest
 
 from dreamgym.data.episodes import Episode, read_episode, write_episode
 from dreamgym.data.latents import read_latents
-from dreamgym.errors import OutputFolderError
+from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.files import file_sha256
 from dreamgym.vision.encode_dataset import encode_episodes
 from dreamgym.vision.train import train_vision
@@ -54,7 +54,7 @@ def test_latents_remember_what_they_were_made_of(episodes: Path, vision: Path, t
     encode_episodes(episodes, vision, out)
     assert json.loads((out / "vision.json").read_text()) == record
     (out / "vision.json").write_text("[")
-    with pytest.raises(OutputFolderError, match="does not say what made the latents"):
+    with pytest.raises(OutputFolderError, match=r"vision\.json: expected a JSON object"):
         encode_episodes(episodes, vision, out)
 
 
@@ -93,3 +93,21 @@ def test_a_mirrored_drive_is_the_drive_of_mirrored_frames(vision: Path, tmp_path
         for name in ("motion", "missed"):
             np.testing.assert_array_equal(one.labels[name], two.labels[name])
     assert [each.mirrored for each in (driven, mirrored)] == [False, True]
+
+
+def test_a_folder_of_other_things_is_left_alone(episodes: Path, vision: Path, tmp_path: Path):
+    """Recordings and latents have the same names: encoded into their own folder, recordings would be gone."""
+    recordings = tmp_path / "recordings"
+    shutil.copytree(episodes, recordings)
+    before = {path.name: path.read_bytes() for path in recordings.iterdir()}
+    for source in (recordings, episodes):
+        with pytest.raises(OutputFolderError, match=r"holds something else and no vision\.json"):
+            encode_episodes(source, vision, recordings)
+    assert {path.name: path.read_bytes() for path in recordings.iterdir()} == before
+
+
+def test_a_folder_without_episodes_is_named(vision: Path, tmp_path: Path):
+    for name in ("nosuchfolder", "empty"):
+        with pytest.raises(ConfigError, match=f"{name}: expected .*episodes"):
+            encode_episodes(tmp_path / name, vision, tmp_path / "latents")
+        (tmp_path / "empty").mkdir(exist_ok=True)

@@ -93,12 +93,9 @@ def test_a_damaged_checkpoint_is_refused_by_name(episodes: Path, tmp_path: Path)
         train_vision(vision_config(episodes, tmp_path, steps=2))
 
 
-def test_no_episodes_is_said(tmp_path: Path):
-    with pytest.raises(ConfigError, match="found none"):
-        train_vision(vision_config(tmp_path, tmp_path / "run", steps=1))
-
-
-def test_a_missing_folder_among_those_of_v_is_named(episodes: Path, tmp_path: Path):
-    config = replace(vision_config(episodes, tmp_path / "run", steps=1), episodes=(episodes, tmp_path / "nosuchfolder"))
-    with pytest.raises(ConfigError, match="nosuchfolder"):
+@pytest.mark.parametrize("name", ["nosuchfolder", "empty"])
+def test_a_folder_without_episodes_among_those_of_v_is_named(episodes: Path, tmp_path: Path, name: str):
+    (tmp_path / "empty").mkdir()
+    config = replace(vision_config(episodes, tmp_path / "run", steps=1), episodes=(episodes, tmp_path / name))
+    with pytest.raises(ConfigError, match=f"{name}: expected .*episodes"):
         train_vision(config)
