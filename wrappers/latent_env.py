@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from dreamgym.dream.keys import keys_to_action
-from dreamgym.dream.options import parse_steps, refuse_dream_options
+from dreamgym.dream.options import parse_steps, refuse_dream_options, require_flag
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import World
 from dreamgym.wrappers.latent import LatentObservation
@@ -86,6 +86,7 @@ class LatentEnv(Remade, gym.Env[NDArray[Any], Any]):
         world: World | str | None = None,
         time_limit: int | Literal["world"] | None = None,
     ) -> None:
+        require_flag("exact_drawing", exact_drawing)
         opened, described = open_world(world_model, world)
         real = described.make_env(
             render_mode=render_mode,

@@ -10,7 +10,13 @@ from typing import Any, Final, Literal
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
-from dreamgym.dream.options import parse_autoreset_mode, parse_steps, refuse_dream_options, require_count
+from dreamgym.dream.options import (
+    parse_autoreset_mode,
+    parse_steps,
+    refuse_dream_options,
+    require_count,
+    require_flag,
+)
 from dreamgym.errors import ConfigError
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import World
@@ -77,6 +83,7 @@ class LatentVectorEnv(Remade, VectorEnv[NDArray[Any], Any, NDArray[Any]]):
         world: World | str | None = None,
     ) -> None:
         require_count("num_envs", num_envs)
+        require_flag("exact_drawing", exact_drawing)
         if vectorization not in ("sync", "async"):
             raise ConfigError(f'expected vectorization to be "sync" or "async", got {vectorization!r}')
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)

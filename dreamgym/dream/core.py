@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from dreamgym.dream.options import parse_device, parse_steps, require_count
+from dreamgym.dream.options import parse_device, parse_steps, require_count, require_flag
 from dreamgym.dream.row_tiles import Faults, RowTiles, Tile, joined, joined_faults
 from dreamgym.dream.spaces import ActionRange
 from dreamgym.dream.start import StartRequest, new_streams, require_rows, start_noise, start_state
@@ -81,6 +81,7 @@ class DreamCore(DreamRows):
         fast: bool = False,
     ) -> None:
         require_count("num_envs", num_envs)
+        require_flag("fast", fast)
         limit = parse_steps("max_episode_steps", max_episode_steps, world_model.max_episode_steps)
         device = parse_device(device)
         self.rewards = world_model.rewards

@@ -27,6 +27,7 @@ __all__ = [
     "parse_steps",
     "refuse_dream_options",
     "require_count",
+    "require_flag",
     "reset_arguments",
     "start_candidates",
     "take_reset_mask",
@@ -44,6 +45,12 @@ def require_count(name: str, value: Any) -> None:
     """Raise :class:`~dreamgym.errors.ConfigError` unless a number is whole and at least 1."""
     if not _is_whole(value) or value < 1:
         raise ConfigError(f"{name} must be a whole number, at least 1, got {value!r}")
+
+
+def require_flag(name: str, value: Any) -> None:
+    """Raise :class:`~dreamgym.errors.ConfigError` unless a value is a bool: "no" would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{name} must be True or False, got {value!r}")
 
 
 def parse_steps(name: str, value: Any, default: int) -> int | None:

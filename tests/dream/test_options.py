@@ -42,6 +42,8 @@ def test_seeds_of_any_whole_kind_are_the_same(seed: Any) -> None:
         ("max_episode_steps", "7"),
         ("continuous", "no"),
         ("continuous", 1),
+        ("fast", "no"),
+        ("fast", 0),
         ("device", "cuda:99"),
         ("device", "gpu"),
         ("device", 1.5),

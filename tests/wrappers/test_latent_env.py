@@ -161,6 +161,9 @@ def test_errors_are_named(toy_world_model: WorldModel) -> None:
     for kwargs in ({"render_mode": "ascii"}, {"obs_type": "z"}, {"latent": "mode"}):
         with pytest.raises(ConfigError, match=next(iter(kwargs.values()))):
             LatentCarRacingEnv(world_model=toy_world_model, **kwargs)
+    for count in ({}, {"num_envs": 1}):
+        with pytest.raises(ConfigError, match="exact_drawing must be True or False, got 'no'"):
+            (gym.make_vec if count else gym.make)(REAL, world_model=toy_world_model, exact_drawing="no", **count)
     env = gym.make(REAL, world_model=toy_world_model).unwrapped
     with pytest.raises(ResetNeededError):
         env.step(GAS)
