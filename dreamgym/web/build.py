@@ -11,7 +11,10 @@ from typing import Final
 from dreamgym.web.dream_file import dream_file
 from dreamgym.world_model import WorldModel
 
-__all__ = ["page_files", "single_page"]
+__all__ = ["OURS", "page_files", "single_page"]
+
+OURS: Final = b'data-file="dream.safetensors"'
+"""What no other page than one of :func:`single_page` has in it."""
 
 _SITE: Final = Path(__file__).parent / "site"
 _FONTS: Final = Path(__file__).parents[1] / "assets" / "fonts"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dreamgym.config import WebConfig
 from dreamgym.errors import OutputFolderError
 from dreamgym.files import make_folder, remove_leftovers, write_bytes, write_files
-from dreamgym.web.build import page_files, single_page
+from dreamgym.web.build import OURS, page_files, single_page
 from dreamgym.world_model import WorldModel
 
 __all__ = ["run"]
@@ -16,7 +16,7 @@ def run(config: WebConfig) -> None:
 
     Raises:
         BundleError: no bundle there, or a damaged one.
-        OutputFolderError: the folder holds something else, or the file is a folder.
+        OutputFolderError: the folder holds something else, or the file is another one or a folder.
     """
     files = page_files(WorldModel.load(config.world_model))
     if config.out.suffix.lower() not in (".html", ".htm"):
@@ -28,6 +28,8 @@ def run(config: WebConfig) -> None:
         raise OutputFolderError(
             f"expected a file to write the page to, got the folder {config.out}; choose another name"
         )
+    if config.out.exists() and not (config.out.is_file() and OURS in config.out.read_bytes()):
+        raise OutputFolderError(f"{config.out} is no page of dreamgym web; choose another name")
     make_folder(config.out.parent)
     page = single_page(files)
     remove_leftovers(config.out)

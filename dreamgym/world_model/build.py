@@ -16,13 +16,14 @@ from dreamgym.controller.linear import LinearController
 from dreamgym.data.episodes import episodes_sha256, is_held_out
 from dreamgym.data.latents import LatentEpisode, read_latents
 from dreamgym.errors import ConfigError, OutputFolderError
-from dreamgym.files import file_sha256, to_json
+from dreamgym.files import file_sha256, make_folder, to_json
 from dreamgym.memory.fit_termination import fit_terminations
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.trainee import make_memory
 from dreamgym.training import load_weights
 from dreamgym.vision.vae import load_vision
 from dreamgym.world_model import WorldModel
+from dreamgym.world_model.files import require_bundle_or_nothing
 from dreamgym.world_model.start_states import start_bank
 from dreamgym.worlds.base import ModelSizes, RewardRule, World, to_card
 from dreamgym.worlds.registry import find
@@ -209,6 +210,8 @@ def _made_of(config: AssembleConfig) -> dict[str, Any]:
 
 def _is_there(out: Path, made_of: dict[str, Any]) -> bool:
     """Whether the folder holds this very world model; another one is never replaced."""
+    make_folder(out.parent)
+    require_bundle_or_nothing(out)
     if not out.is_dir() or not any(out.iterdir()):
         return False
     found = WorldModel.load(out).card.get(_ASSEMBLED)

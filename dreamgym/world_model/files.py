@@ -28,6 +28,7 @@ __all__ = [
     "VISION",
     "lossless",
     "read_bundle",
+    "require_bundle_or_nothing",
     "write_bundle",
 ]
 
@@ -102,7 +103,7 @@ def write_bundle(folder: Path, card: dict[str, Any], tensors: Mapping[str, Mappi
         raise BundleError(
             f"{CARD}: expected finite numbers and other JSON values ({error}); nothing was written"
         ) from error
-    _require_bundle_or_nothing(folder)
+    require_bundle_or_nothing(folder)
     staging = folder.with_name(f".{folder.name}.staging")
     previous = folder.with_name(f".{folder.name}.previous")
     try:
@@ -139,7 +140,8 @@ def _serialized(name: str, tensors: Mapping[str, Tensor]) -> bytes:
     return bytes(save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}))
 
 
-def _require_bundle_or_nothing(folder: Path) -> None:
+def require_bundle_or_nothing(folder: Path) -> None:
+    """Raise :class:`~dreamgym.errors.OutputFolderError` where a place for a bundle holds other things."""
     if folder.exists() and not folder.is_dir():
         raise OutputFolderError(f"expected a folder for the bundle, got the file {folder}; choose another name")
     ours = {CARD, *_REQUIRED, CONTROLLER}

@@ -30,6 +30,15 @@ def test_another_folder_is_left_alone(
     assert [path.name for path in (tmp_path / name).iterdir()] == ["thesis.tex"]
 
 
+def test_another_file_is_left_alone_and_a_page_replaced(toy_bundle: Path, tmp_path: Path) -> None:
+    mine, page = tmp_path / "index.html", tmp_path / "dream.html"
+    mine.write_text("<!doctype html><title>Mine</title>")
+    assert cli.main(["web", str(toy_bundle), "--out", str(mine)]) == 2
+    assert mine.read_text() == "<!doctype html><title>Mine</title>"
+    for _ in range(2):
+        assert cli.main(["web", str(toy_bundle), "--out", str(page)]) == 0
+
+
 def test_damaged_bundle_is_named(copied_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with (copied_bundle / "memory.safetensors").open("r+b") as file:
         file.write(b"\xff")

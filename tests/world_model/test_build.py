@@ -92,3 +92,13 @@ def test_the_command_keeps_a_world_model_of_other_origin(parts: AssembleConfig, 
     shutil.copytree(toy_bundle, parts.out)
     with pytest.raises(OutputFolderError, match="holds another world model"):
         run(parts)
+
+
+@pytest.mark.parametrize("name", ["notes", "notes/world", "theses"])
+def test_the_command_refuses_a_place_of_other_things_before_it_works(parts: AssembleConfig, tmp_path: Path, name: str):
+    (tmp_path / "notes").write_text("mine")
+    (tmp_path / "theses").mkdir()
+    (tmp_path / "theses" / "one.tex").touch()
+    with pytest.raises(OutputFolderError, match="choose"):
+        run(replace(parts, out=tmp_path / name, vision=tmp_path / "nowhere"))
+    assert (tmp_path / "notes").read_text() == "mine"
