@@ -1,4 +1,4 @@
-"""The pages that are read before anything is installed: their links, and the workflow's one script."""
+"""The pages that are read before anything is installed: their links, the workflow's one script, the tests they name."""
 
 from __future__ import annotations
 
@@ -21,3 +21,15 @@ def test_linked_files_exist(page: str) -> None:
 def test_the_workflow_runs_the_script_that_ci_is() -> None:
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert "run: bash .ci/run\n" in workflow
+
+
+def test_tests_that_the_page_of_faults_names_exist() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 50
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if f"\ndef {test}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8")
+    ]
+    assert not missing
