@@ -127,7 +127,7 @@ DOOM_TAKE_COVER: Final = World(
     rewards=RewardRule(constant=1.0, scale=0.0, head="none"),
     fps=35,
     max_episode_steps=2100,
-    sizes=ModelSizes(latents=64, hidden_units=384, mixtures=3, factors=0, sequence_length=64),
+    sizes=ModelSizes(latents=64, hidden_units=512, mixtures=3, factors=0, sequence_length=64),
     labels=Labels(
         record=_labels,
         auxiliaries=(
@@ -150,7 +150,7 @@ DOOM_TAKE_COVER: Final = World(
     recordings={
         "scripted": Recording(
             # Most of these die soon: what M knows of deaths hangs on how many it has seen. Of the frames planned, some
-            # 640,000 are recorded.
+            # 1,125,000 are recorded.
             mix={
                 "held": 0.22,
                 "held_long": 0.16,
@@ -162,7 +162,7 @@ DOOM_TAKE_COVER: Final = World(
                 "right": 0.03,
                 "lapsing_planner": 0.13,
             },
-            frames=2_100_000,
+            frames=3_500_000,
             lengths=(600, 1200, 2100),
         ),
     },
@@ -170,27 +170,27 @@ DOOM_TAKE_COVER: Final = World(
     # See docs/experiments/doom-take-cover: fireballs are small and bright; noise that lasts on what M reads hides them.
     recipe={
         "vision": {
-            "steps": 4600,
+            "steps": 7000,
             "batch_size": 64,
             "error_power_weight": 30.0,
             "free_nats": 0.1,
-            "checkpoint_every": 1150,
+            "checkpoint_every": 1000,
         },
         "memory": {
-            "steps": 1750,
+            "steps": 4000,
             "batch_size": 128,
             "latent_noise": 1.0,
             "lasting_noise": 0.0,
             "start_share": 0.15,
             "termination_weight": 5.0,
             "calibrate_terminations": True,
-            "remember_every": 350,
-            "checkpoint_every": 350,
+            "remember_every": 500,
+            "checkpoint_every": 500,
         },
         "evolve": {
             "generations": 30,
             "population": 32,
-            "rollouts": 12,
+            "rollouts": 24,
             "temperature": (1.0, 1.3),
             "max_episode_steps": 1500,
             "beginning_share": 1.0,
