@@ -124,9 +124,11 @@ def test_sb3_ppo_learns_in_dooms_dream(tmp_path: Path) -> None:
         pytest.skip("stable_baselines3 is not installed")
     bundle = locate(None, "doom-take-cover")
     run_examples([("sb3_ppo_doom.py", "--out ppo --steps 64 --num-envs 8")], bundle, tmp_path)
+    world_model = WorldModel.load(bundle)
     with pytest.warns(UserWarning, match="unpickling"):
-        policy = load_policy(tmp_path / "ppo/model.zip", WorldModel.load(bundle), trust_pickle=True)
-    assert policy(np.zeros((1, 448), np.float32)).shape == (1, 1)
+        policy = load_policy(tmp_path / "ppo/model.zip", world_model, trust_pickle=True)
+    features = world_model.memory.latent_size + world_model.memory.hidden_size
+    assert policy(np.zeros((1, features), np.float32)).shape == (1, 1)
 
 
 @pytest.mark.usefixtures("one_thread")
