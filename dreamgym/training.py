@@ -26,7 +26,7 @@ __all__ = [
     "autocast",
     "begin_or_resume",
     "choose_device",
-    "cpu_has_bf16",
+    "choose_precision",
     "load_weights",
     "one_cycle",
     "require_finite",
@@ -44,16 +44,24 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 faster than float32."""
+def _has_fast_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 faster than float32."""
+    if device.type != "cpu":
+        return device.type == "cuda"
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
+def choose_precision(name: str, device: torch.device) -> str:
+    """``auto`` is bfloat16 where the device multiplies it faster than float32, float32 elsewhere."""
+    if name == "auto":
+        return "bfloat16" if _has_fast_bf16(device) else "float32"
+    return name
+
+
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """bfloat16 where the device multiplies it faster than float32, float32 elsewhere."""
-    enabled = device.type == "cuda" or cpu_has_bf16()
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, torch.bfloat16, enabled=_has_fast_bf16(device))
 
 
 def one_cycle(step: int, steps: int, peak: float) -> float:

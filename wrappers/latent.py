@@ -43,7 +43,7 @@ class LatentObservation(Viewed, gym.Wrapper[NDArray[Any], Any, NDArray[np.uint8]
             ``"latent"``, z alone, float32 of shape (Z,); ``"rgb"``, V's picture of z, uint8 of shape (64, 64, 3).
         latent: ``"sample"`` to draw z from the posterior, as M was trained; ``"mean"`` for the posterior's mean.
         world_model: a bundle, the folder of one, or None for the one that :meth:`WorldModel.load` finds.
-        precision: ``"float32"``, or ``"bfloat16"`` for V's convolutions; see
+        precision: ``"float32"``, ``"bfloat16"`` or ``"auto"``, of V's convolutions; see
             :class:`~dreamgym.dream.latent_encoder.LatentEncoder`.
         world: the description of the world, its name or ``module:OBJECT``; None for the registered one that the bundle
             names.

@@ -59,7 +59,8 @@ class LatentEnv(Remade, gym.Env[NDArray[Any], Any]):
       the package.
     * `continuous=None`: see Action Space; None is the world's default.
     * `exact_drawing=False`: True draws CarRacing in a fraction of the time, to the same bytes.
-    * `precision="float32"`: `"bfloat16"` encodes frames by products in bfloat16, with z and h close to float32's.
+    * `precision="float32"`: `"bfloat16"` encodes frames by products in bfloat16, with z and h close to float32's;
+      `"auto"` does so where it is faster.
     * `world=None`: a :class:`~dreamgym.worlds.base.World`, its name or `"module:OBJECT"`; None for the registered world
       that the bundle names. A bundle never imports anything.
     * `time_limit=None`: steps after which the real environment truncates by itself; `"world"` for the world's limit.
@@ -200,7 +201,8 @@ class LatentCarRacingEnv(LatentEnv):
     * ``continuous``: see above;
     * ``exact_drawing``: True draws by the world's own fast drawing, where it has one: the same bytes in a fraction of
       the time;
-    * ``precision``: ``"bfloat16"`` encodes frames by products in bfloat16, with z and h close to float32's.
+    * ``precision``: ``"bfloat16"`` encodes frames by products in bfloat16, with z and h close to float32's; ``"auto"``
+      does so where it is faster.
 
     ``reset(options=...)`` is passed on to CarRacing-v3; a dream's options are refused.
 

@@ -75,7 +75,7 @@ class LatentView:
         num_envs: rows.
         obs_type: ``"features"``, ``"latent"`` or ``"rgb"``.
         latent: ``"sample"`` or ``"mean"``.
-        precision: ``"float32"`` or ``"bfloat16"``.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"auto"``.
 
     Raises:
         ConfigError: unknown ``obs_type``, ``latent`` or ``precision``.

@@ -54,7 +54,7 @@ class VectorLatentObservation(Viewed, _Base):
         obs_type: ``"features"``, ``"latent"`` or ``"rgb"``.
         latent: ``"sample"`` or ``"mean"``.
         world_model: a bundle, the folder of one, or None for the one that :meth:`WorldModel.load` finds.
-        precision: ``"float32"``, or ``"bfloat16"`` for V's convolutions.
+        precision: ``"float32"``, ``"bfloat16"`` or ``"auto"``, of V's convolutions.
         world: see :class:`~dreamgym.wrappers.LatentObservation`.
 
     Raises:

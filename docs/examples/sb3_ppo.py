@@ -147,7 +147,7 @@ def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
         # Short dreams that begin before bends and mishaps: at the start, and from then on, the dream is too kind.
         start="hard",
         max_episode_steps=args.episode_steps,
-        precision="bfloat16",
+        precision="auto",
     )
     clock = Clock(seconds, args.out)
     n_steps = max(2, min(args.n_steps, args.steps // args.num_envs))

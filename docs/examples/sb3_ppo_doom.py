@@ -44,7 +44,7 @@ def main() -> None:
         args.num_envs,
         world_model=args.world_model,
         temperature=tuple(args.temperature),
-        precision="bfloat16",
+        precision="auto",
     )
     n_steps = max(2, min(args.n_steps, args.steps // args.num_envs))
     model = PPO(

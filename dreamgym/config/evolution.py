@@ -55,7 +55,8 @@ class EvolveSettings:
     """Generations between validation runs in reality; 0 for none."""
     validation_episodes: int = 16
     """How many real episodes a validation run plays, 64 at most; train all measures each round on as many."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of M's matrix products; auto is whichever of the two the processor multiplies faster."""
     fast: bool = False
     """Step the dreams with loops compiled by numba, on the CPU only; pip install "dreamgym[fast]"."""
 

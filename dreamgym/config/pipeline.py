@@ -44,7 +44,7 @@ class PipelineConfig(WorkerSettings):
     """Training steps of M in each later round."""
     evolve: EvolveSettings = field(
         default_factory=lambda: EvolveSettings(
-            generations=60, rollouts=8, subspace=64, smoothness=1.0, validate_every=20, precision="bfloat16"
+            generations=60, rollouts=8, subspace=64, smoothness=1.0, validate_every=20, precision="auto"
         )
     )
     """C's evolution in each round."""

@@ -19,7 +19,6 @@ from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
 from dreamgym.evolve.dream_rollouts import DreamTrials
 from dreamgym.files import claim_folder, write_json
 from dreamgym.reporting import provenance, text_table
-from dreamgym.training import cpu_has_bf16
 from dreamgym.world_model import WorldModel, locate
 from dreamgym.worlds.base import World
 from dreamgym.worlds.registry import require_described
@@ -120,7 +119,7 @@ def _evolve(config: DemoConfig, world_model: WorldModel) -> tuple[LinearControll
         subspace=COMPONENTS,
         progress_limit=1.15 if has_progress else float("inf"),
         event_penalty=0.0 if world_model.memory.event_head is None else 30.0,
-        precision="bfloat16" if cpu_has_bf16() else "float32",
+        precision="auto",
         seed=config.seed,
         workers=config.workers,
     )

@@ -55,8 +55,9 @@ class DreamCore(DreamRows):
         num_envs: B, the number of rows.
         temperature: None for the card's, a number, or (low, high) to draw each episode's from.
         max_episode_steps: steps after which a row is truncated; "world" for the world's limit, None for never.
-        precision: "float32"; "bfloat16" for the matrix products (same statistics, other rollouts); or "float64" for
-            everything, as the page of ``dreamgym web`` dreams, and what rounding is measured against.
+        precision: "float32"; "bfloat16" for the matrix products (same statistics, other rollouts); "auto" for whichever
+            of the two the device multiplies faster; or "float64" for everything, as the page of ``dreamgym web``
+            dreams, and what rounding is measured against.
         device: "cpu", "cuda", ...
         fast: step with loops that numba compiles (CPU only): up to twice as fast, and equal to 1e-5 a step instead of
             to the bit. The same seeds still give the same rollouts.

@@ -66,7 +66,8 @@ class DreamEnv(Dreaming, gym.Env[NDArray[Any], Any]):
     * `world_model=None`: a bundle's folder or a `WorldModel`; None is the environment variable `DREAMGYM_MODELS`, else
       the shipped one of `world`.
     * `world=None`: the name of the world that the bundle must be of; None for any.
-    * `precision="float32"`: or `"bfloat16"` for the matrix products, or `"float64"` for all but what is seen.
+    * `precision="float32"`: or `"bfloat16"` for the matrix products, `"auto"` for the faster of the two, or `"float64"`
+      for all but what is seen.
     * `device="cpu"`: where to run.
     * `fast=False`: True steps with loops that numba compiles (CPU): equal to 1e-5 a step instead of to the bit.
     * `time_limit=None`: steps after which the dream truncates by itself; `"world"` for the bundle's limit. It is there
@@ -272,7 +273,8 @@ class DreamCarRacingEnv(DreamEnv):
     * `render_mode=None`: `"rgb_array"` (448 x 640), `"human"` (a window) or `"rgb_array_list"`.
     * `world_model=None`: a bundle's folder or a `WorldModel`; None is the environment variable `DREAMGYM_MODELS`, else
       the shipped one.
-    * `precision="float32"`: or `"bfloat16"` for the matrix products, or `"float64"` for all but what is seen.
+    * `precision="float32"`: or `"bfloat16"` for the matrix products, `"auto"` for the faster of the two, or `"float64"`
+      for all but what is seen.
     * `device="cpu"`: where to run.
     * `fast=False`: True steps with loops that numba compiles, several times as fast (CPU). A step then agrees with the
       default's to 1e-5, not to the bit.

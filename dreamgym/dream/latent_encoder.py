@@ -20,6 +20,7 @@ from dreamgym.dream.step import PRECISIONS, MemoryStep
 from dreamgym.errors import ConfigError, DivergedError, ObservationError, ResetNeededError
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, Prediction
 from dreamgym.threads import for_each_tile, single_thread
+from dreamgym.training import choose_precision
 from dreamgym.vision.fast_inference import PackedConvolutions, require_finite
 from dreamgym.vision.packed_linear import Packed
 from dreamgym.world_model import WorldModel
@@ -60,7 +61,8 @@ class LatentEncoder:
         world_model: V, M and the card's ``latent_noise``.
         num_envs: rows.
         latent: ``"sample"`` for z = mean + latent_noise * sigma * eps, ``"mean"`` for eps = 0.
-        precision: "float32", or "bfloat16" for the products of V's convolutions (all after them stays float32).
+        precision: "float32", "bfloat16" for the products of V's convolutions (all after them stays float32), or "auto"
+            for whichever of the two the processor multiplies faster.
         preprocess: of the world's raw frames; None for that of the registered world that the bundle names, if there is
             one. Without it, frames must be preprocessed.
 
@@ -82,8 +84,9 @@ class LatentEncoder:
     ) -> None:
         if latent not in LATENT_MODES:
             raise ConfigError(f"expected latent to be one of {LATENT_MODES}, got {latent!r}")
+        precision = choose_precision(precision, torch.device("cpu"))
         if precision not in PRECISIONS:
-            raise ConfigError(f"expected precision to be one of {[*PRECISIONS]}, got {precision!r}")
+            raise ConfigError(f"expected precision to be one of {['auto', *PRECISIONS]}, got {precision!r}")
         require_count("num_envs", num_envs)
         self.world_model = world_model
         self.num_envs = num_envs

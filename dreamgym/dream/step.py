@@ -29,6 +29,7 @@ from dreamgym.dream.row_tiles import Batch, Buffer, Faults, StepResult, Tile
 from dreamgym.errors import ConfigError, DivergedError
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, Prediction
 from dreamgym.memory.mixture import LOG_SIGMA_MAX, LOG_SIGMA_MIN
+from dreamgym.training import choose_precision
 from dreamgym.vision.packed_linear import PADDING, Packed
 from dreamgym.worlds.base import RewardRule
 
@@ -62,8 +63,8 @@ class MemoryStep:
 
     Args:
         memory: the trained M.
-        precision: "float32"; "bfloat16" to run the matrix products in it (all else stays float32); or "float64" for
-            everything.
+        precision: "float32"; "bfloat16" to run the matrix products in it (all else stays float32); "auto" for whichever
+            of the two the device multiplies faster; or "float64" for everything.
         device: where to run.
         reward_head: whether M's reward head is read.
 
@@ -79,8 +80,9 @@ class MemoryStep:
         device: torch.device | str = "cpu",
         reward_head: bool = True,
     ) -> None:
+        precision = choose_precision(precision, torch.device(device))
         if precision not in _PRECISIONS:
-            raise ConfigError(f"precision must be one of {list(_PRECISIONS)}, got {precision!r}")
+            raise ConfigError(f"precision must be one of {['auto', *_PRECISIONS]}, got {precision!r}")
         for name, value in memory.state_dict().items():
             if not torch.isfinite(value).all():
                 raise DivergedError(f"M's {name} has values that are not finite; load or train the weights again")

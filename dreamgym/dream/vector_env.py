@@ -53,7 +53,8 @@ class DreamVectorEnv(Dreaming, VectorEnv[Array, Array, Array]):
         start: where episodes begin: "beginning", "anywhere", "hard" or an index into the bundle's start states.
         world_model: a bundle's folder or a ``WorldModel``; None for the default.
         world: the name of the world that the bundle must be of; None for any.
-        precision: "float32", "bfloat16" for the matrix products, or "float64" for all but observations.
+        precision: "float32", "bfloat16" for the matrix products, "auto" for the faster of the two, or "float64" for all
+            but observations.
         device: where to run.
         fast: step with loops compiled by numba; see :class:`~dreamgym.dream.core.DreamCore`.
 

@@ -50,6 +50,16 @@ def test_products_without_onednn_agree(full_size_world_model: WorldModel, monkey
     torch.testing.assert_close(rollout(DreamCore(full_size_world_model, 20)), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize(("fast", "chosen"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_the_precision_that_the_processor_multiplies_faster(
+    toy_world_model: WorldModel, monkeypatch: pytest.MonkeyPatch, fast: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": fast})
+    core = DreamCore(toy_world_model, 3, precision="auto")
+    assert core.memory_step.precision == chosen
+    assert torch.equal(rollout(core), rollout(DreamCore(toy_world_model, 3, precision=chosen)))
+
+
 def test_noise_has_the_distributions_that_it_names(toy_world_model: WorldModel) -> None:
     step, rows = DreamCore(toy_world_model, 1).memory_step, 4000
     keys = row_keys(torch.arange(rows), torch.zeros(rows, dtype=torch.int64))
