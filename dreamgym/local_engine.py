@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing import connection
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -76,6 +77,9 @@ class LocalWorkers(Workers[T, R]):
             raise WorkerError(f"a worker process died. {_ADVICE}") from error
 
     def _require_alive(self) -> None:
+        # Asked of the processes, too: the executor does not see a death while it waits for the rest of a result.
+        if connection.wait([process.sentinel for process in self._context.started], 0):
+            raise WorkerError(f"a worker process died. {_ADVICE}")
         # Counted, not timed: where the parent itself was stopped for a while, no worker is to blame.
         now = time.monotonic()
         if now - self._checked < _BEAT_SECONDS:
@@ -96,6 +100,8 @@ class LocalWorkers(Workers[T, R]):
         for process in self._context.started:
             if process.pid is not None:  # it did start
                 process.kill()  # a stopped process does not heed terminate
+        # Now nobody can write a result: whoever still waits for the rest of one must be told so, or waits for ever.
+        self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -11,7 +11,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,21 @@ def signalling(number: int) -> Callable[[bytes], int]:
         return len(item)
 
     return work
+
+
+def signalling_while_it_sends(number: int) -> Callable[[int], bytes]:
+    """Sends its own process a signal when a part of its first result is in the pipe."""
+    send = Connection._send  # type: ignore[attr-defined]
+
+    def send_in_parts(connection: Any, content: Any) -> None:
+        if len(content) > 50_000:
+            send(connection, content[:20_000])
+            os.kill(os.getpid(), number)
+            content = content[20_000:]
+        send(connection, content)
+
+    Connection._send = send_in_parts  # type: ignore[attr-defined]
+    return lambda item: bytes(100_000 if item == 0 else 1)
 
 
 def dying_at_build(settings: None) -> Callable[[int], int]:
@@ -138,6 +155,18 @@ def test_a_worker_that_dies_or_stops_is_named(
     items = [b"now" + bytes(padding), *(b"well" + bytes(padding) for _ in range(6))]
     with start(signalling, number, workers=2) as pool, pytest.raises(WorkerError, match=how):
         in_order(pool, items)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_stops_while_it_sends_its_result_is_named(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The executor's own thread waits for the rest of the result, which does not come."""
+    if number == signal.SIGSTOP:
+        monkeypatch.setattr(local_engine, "SILENCE_SECONDS", 3.0)
+    how = "a worker process died" if number == signal.SIGKILL else r"\(pid \d+\) stopped answering"
+    with start(signalling_while_it_sends, number, workers=2) as pool, pytest.raises(WorkerError, match=how):
+        in_order(pool, range(4))
 
 
 def test_a_worker_that_dies_while_it_starts_is_named() -> None:
