@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -18,21 +22,35 @@ from dreamgym.data.latents import read_latents
 from dreamgym.errors import OutputFolderError
 from dreamgym.files import claim_folder
 from dreamgym.pipeline import command, train_all
+from dreamgym.pipeline.rounds import Round
 from dreamgym.world_model import WorldModel
 from tests.support.toy_world import TOY
 
 NAME = "tests.support.toy_world:TOY"
+LEFT_OF_A_ROUND = ("config.json", "round-0.json", "evolve-0/controller.safetensors")
+"""What a finished round is, the rest of which can be made again."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_episodes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in (("DREAM_SEEDS", 2), ("MODEL_SEEDS", 1)):
+            patch.setattr(command, name, getattr(command, name)[:count])
+        yield
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two rounds, in this process."""
     out = tmp_path_factory.mktemp("toy") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in (("DREAM_SEEDS", 2), ("MODEL_SEEDS", 1)):
-            patch.setattr(command, name, getattr(command, name)[:count])
-        train_all(PipelineConfig.of(NAME, out=out, rounds=2, workers=1))
+    train_all(PipelineConfig.of(NAME, out=out, rounds=2, workers=1))
     return out
+
+
+def report(run: Path, number: int) -> dict[str, Any]:
+    """Of a round, without the times."""
+    found = Round(run, number).read_report()
+    return {key: value for key, value in found.items() if key not in ("seconds", "finished")}
 
 
 def test_recordings_are_the_worlds(run: Path) -> None:
@@ -79,6 +97,29 @@ def test_every_round_is_scored_in_reality_and_dream(run: Path) -> None:
 def test_the_second_round_plays_with_the_first_ones_controller(run: Path) -> None:
     players = {read_episode(path).player for path in episode_paths(run / "episodes" / "episodes-1")}
     assert players <= {"controller", "disturbed_controller"} and players
+
+
+def test_a_further_round_needs_the_earlier_controllers_and_scores_alone(run: Path, tmp_path: Path) -> None:
+    further, bare = tmp_path / "further", tmp_path / "bare"
+    train_all(PipelineConfig.of(NAME, out=further, rounds=1, workers=1))
+    first = (further / "round-0.json").read_bytes()
+    for name in LEFT_OF_A_ROUND:
+        (bare / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(further / name, bare / name)
+
+    shutil.rmtree(further / "episodes")  # they were encoded
+    world_model = WorldModel.load(train_all(PipelineConfig.of(NAME, out=further, rounds=2, workers=1)))
+    assert (further / "round-0.json").read_bytes() == first  # nothing is done twice
+    assert [path.name for path in (further / "episodes").iterdir()] == ["episodes-1"]
+    assert report(further, 1) == report(run, 1)
+    best = max(report(further, number)["real"]["mean"] for number in (0, 1))
+    assert world_model.card["scores"]["validation"]["mean"] == best
+    page = (further / "round-1.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^\| [01] +\|", page, re.MULTILINE)) == 2
+
+    train_all(PipelineConfig.of(NAME, out=bare, rounds=2, workers=1))
+    assert report(bare, 1) == report(run, 1)
+    assert "The picture is gone" in (bare / "round-0.md").read_text(encoding="utf-8")
 
 
 def test_a_run_goes_on_with_the_worlds_own_recordings(run: Path) -> None:
