@@ -27,7 +27,13 @@ PROBED_STEPS: Final = 50
 
 RECIPE: Final[Mapping[str, Any]] = {
     "rounds": 3,
-    "vision": {"batch_size": 64, "learning_rate": 3e-4, "free_nats": 0.1, "frame_stride": 2, "start_at_mean": True},
+    "vision": {
+        "batch_size": 64,
+        "error_power_weight": 30.0,
+        "free_nats": 0.1,
+        "frame_stride": 2,
+        "start_at_mean": True,
+    },
     "memory": {"steps": 4000, "input_noise": 0.1, "lasting_noise": 0.0},
     "evolve": {
         "population": 32,
@@ -39,7 +45,7 @@ RECIPE: Final[Mapping[str, Any]] = {
     },
     "factor_gain": 1.0,
 }
-"""Settings of ``train all`` where a description gives none. V begins carefully, and controllers may be hasty."""
+"""Settings of ``train all`` where a description gives none. V heeds what is small, and controllers may be hasty."""
 
 Source = str | Callable[[str | None], gym.Env[Any, Any]]
 
