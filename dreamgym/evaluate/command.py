@@ -23,6 +23,7 @@ from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
 from dreamgym.files import file_sha256, read_object, write_json
 from dreamgym.reporting import provenance, text_table
 from dreamgym.world_model import WorldModel, locate
+from dreamgym.world_model.files import CARD
 from dreamgym.worlds.base import ScoreRule
 from dreamgym.worlds.registry import described, find, require_described
 
@@ -155,7 +156,7 @@ def _policy(config: EvaluateConfig, seeds: range) -> _Subject:
     }
     card = about["world_model"]["card_sha256"]
     parts = [f"world model: {about['world_model']['folder']} ({card[:12]})"]
-    origin = _evolved_in(config.controller)
+    origin = _evolved_in(config.controller, model)
     if origin not in (None, card):
         parts.append(f"note: the controller was evolved in another world model ({origin[:12]})")
     if seeds:
@@ -238,12 +239,21 @@ def _unnamed_file(config: EvaluateConfig, subject: _Subject) -> Path:
     return next(path for name in names if is_free(path := Path(f"{name}.json")))
 
 
-def _evolved_in(controller: Path | None) -> str | None:
-    """SHA-256 of the card of the world model that a controller was evolved in, where its run says so."""
+def _evolved_in(controller: Path | None, world_model: WorldModel) -> str | None:
+    """SHA-256 of the card of the world model that a controller was evolved in, where its run says so.
+
+    None where that has the same V, M and start states: ``train all`` puts the controller beside them, on another card.
+    """
     if controller is None or not (controller.parent / "config.json").is_file():
         return None
     try:
-        origin = read_object(controller.parent / "config.json").get("world_model_sha256")
+        config = read_object(controller.parent / "config.json")
+        origin = config.get("world_model_sha256")
+        card = controller.parent / str(config.get("world_model")) / CARD
+        if card.is_file() and file_sha256(card) == origin:
+            hashes = [each.get("sha256", {}) for each in (read_object(card), world_model.card)]
+            if hashes[0] == {name: each for name, each in hashes[1].items() if name in hashes[0]}:
+                return None
     except OSError:  # of something else
         return None
     return origin if isinstance(origin, str) else None
