@@ -70,7 +70,7 @@ def test_same_dream_where_the_page_has_its_own_controller(
     assert max(largest_differences([recording], tmp_path, compiled, own_controller=True).values()) < ROUNDING
 
 
-# Rounding grows in a dream of Take Cover, and the last bit of a sum is the processor's own: this one ends before it shows.
+# Rounding grows in a dream of Take Cover, and the last bit of a sum is the processor's own: this one ends before that.
 @pytest.mark.parametrize(("world", "seed"), [("car_racing", 5), ("doom_take_cover", 33)])
 def test_episode_of_the_shipped_controller_scores_as_in_python(world: str, seed: int, tmp_path: Path) -> None:
     world_model = WorldModel.load(PACKAGED.parent / world)
