@@ -29,6 +29,7 @@ from dreamgym.dream.rollout import rollout
 from dreamgym.errors import ConfigError
 from dreamgym.files import file_sha256
 from dreamgym.tensor_files import read_tensors
+from dreamgym.training import choose_precision
 from dreamgym.world_model import WorldModel, locate
 
 __all__ = ["DreamTrials", "dream_rollout"]
@@ -133,7 +134,9 @@ class DreamTrials:
     def __init__(self, config: EvolveConfig, device: torch.device | str = "cpu") -> None:
         if config.fast:
             compiled_tile(torch.device(device))  # to refuse it here, since a process would only die of it
-        config = replace(config, world_model=locate(config.world_model, config.world))
+        # Chosen once, for machines that are not alike.
+        precision = choose_precision(config.precision, torch.device(device))
+        config = replace(config, world_model=locate(config.world_model, config.world), precision=precision)
         world_model = WorldModel.load(config.world_model, world=config.world)
         _check(config, world_model)
         self.inputs = {"world_model_sha256": file_sha256(locate(config.world_model) / "card.json")}
