@@ -7,7 +7,7 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,8 @@ __all__ = [
     "save_tensors",
 ]
 
+Name = TypeVar("Name", bound=str)
+
 
 def choose_device(name: str) -> torch.device:
     """``auto`` is CUDA where there is one, else the CPU."""
@@ -52,7 +54,7 @@ def _has_fast_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
 
 
-def choose_precision(name: str, device: torch.device) -> str:
+def choose_precision(name: Name, device: torch.device) -> Name | Literal["float32", "bfloat16"]:
     """``auto`` is bfloat16 where the device multiplies it faster than float32, float32 elsewhere."""
     if name == "auto":
         return "bfloat16" if _has_fast_bf16(device) else "float32"
