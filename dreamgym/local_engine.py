@@ -37,6 +37,7 @@ SILENCE_SECONDS = 60.0
 
 _BEAT_SECONDS: Final = 1.0
 _SETTINGS: Final = "settings"
+_OPEN_FILES: Final = Path("/dev/fd")  # not on Windows
 _ADVICE: Final = (
     "Its own message, if any, is above; out of memory is the usual cause, so try fewer workers, and run the same "
     "command again to go on"
@@ -72,13 +73,14 @@ class LocalWorkers(Workers[T, R]):
                     return
                 for future in wait(running, _BEAT_SECONDS, FIRST_COMPLETED).done:
                     yield running.pop(future), future.result()
-                self._require_alive()
+                if running:
+                    self._require_alive()
         except BrokenProcessPool as error:
             raise WorkerError(f"a worker process died. {_ADVICE}") from error
 
     def _require_alive(self) -> None:
         # Asked of the processes, too: the executor does not see a death while it waits for the rest of a result.
-        if connection.wait([process.sentinel for process in self._context.started], 0):
+        if connection.wait([process.sentinel for process in self._context.started if process.pid is not None], 0):
             raise WorkerError(f"a worker process died. {_ADVICE}")
         # Counted, not timed: where the parent itself was stopped for a while, no worker is to blame.
         now = time.monotonic()
@@ -101,7 +103,8 @@ class LocalWorkers(Workers[T, R]):
             if process.pid is not None:  # it did start
                 process.kill()  # a stopped process does not heed terminate
         # Now nobody can write a result: whoever still waits for the rest of one must be told so, or waits for ever.
-        self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
+        if self._pool._result_queue is not None:  # type: ignore[attr-defined]
+            self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -141,6 +144,10 @@ _work: Callable[[Any], Any] | None = None
 
 def _begin(folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A program that this process starts, such as a game's engine, must not hold its pipes open when it is killed.
+    for path in _OPEN_FILES.iterdir() if _OPEN_FILES.is_dir() else ():
+        with suppress(OSError):  # that of the listing itself is closed
+            os.set_inheritable(int(path.name), int(path.name) <= 2)
     threading.Thread(target=_live, args=(folder,), daemon=True).start()
 
 

@@ -79,6 +79,18 @@ def signalling_while_it_sends(number: int) -> Callable[[int], bytes]:
     return lambda item: bytes(100_000 if item == 0 else 1)
 
 
+def inherited(settings: None) -> Callable[[int], list[str]]:
+    """From anything to the open files that programs of this process would have, without the standard ones."""
+
+    def is_inherited(name: str) -> bool:
+        try:
+            return int(name) > 2 and os.get_inheritable(int(name))
+        except OSError:
+            return False
+
+    return lambda item: [path.name for path in Path("/dev/fd").iterdir() if is_inherited(path.name)]
+
+
 def dying_at_build(settings: None) -> Callable[[int], int]:
     os._exit(3)
 
@@ -167,6 +179,13 @@ def test_a_worker_that_dies_or_stops_while_it_sends_its_result_is_named(
     how = "a worker process died" if number == signal.SIGKILL else r"\(pid \d+\) stopped answering"
     with start(signalling_while_it_sends, number, workers=2) as pool, pytest.raises(WorkerError, match=how):
         in_order(pool, range(4))
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="there is no /dev/fd")
+def test_programs_that_a_worker_starts_do_not_have_its_pipes() -> None:
+    """They would hold them open when the worker is killed."""
+    with start(inherited, None, workers=2) as pool:
+        assert in_order(pool, [1, 2]) == [[], []]
 
 
 def test_a_worker_that_dies_while_it_starts_is_named() -> None:

@@ -56,7 +56,8 @@ class EvolveSettings:
     validation_episodes: int = 16
     """How many real episodes a validation run plays, 64 at most; train all measures each round on as many."""
     precision: Literal["auto", "float32", "bfloat16"] = "float32"
-    """Of M's matrix products; auto is whichever of the two the processor multiplies faster."""
+    """Of M's matrix products; auto is whichever of the two the processor multiplies faster, so a run that goes on on
+    another processor may change it."""
     fast: bool = False
     """Step the dreams with loops compiled by numba, on the CPU only; pip install "dreamgym[fast]"."""
 

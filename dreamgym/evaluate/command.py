@@ -252,7 +252,7 @@ def _evolved_in(controller: Path | None, world_model: WorldModel) -> str | None:
         card = controller.parent / str(config.get("world_model")) / CARD
         if card.is_file() and file_sha256(card) == origin:
             hashes = [each.get("sha256", {}) for each in (read_object(card), world_model.card)]
-            if hashes[0] == {name: each for name, each in hashes[1].items() if name in hashes[0]}:
+            if hashes[0] and hashes[0] == {name: each for name, each in hashes[1].items() if name in hashes[0]}:
                 return None
     except OSError:  # of something else
         return None

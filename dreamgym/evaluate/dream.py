@@ -42,7 +42,7 @@ def evaluate_dream(
         temperature: None for the card's, a number, or (low, high) drawn from for each episode.
         start: ``"beginning"``, ``"anywhere"``, ``"hard"`` or an index into the bank of start states.
         max_episode_steps: the time limit; the world's when None.
-        precision: of M's matrix products, ``"float32"`` or ``"bfloat16"``.
+        precision: of M's matrix products, ``"float32"``, ``"bfloat16"`` or ``"auto"``.
 
     Raises:
         ConfigError: no seeds.

@@ -41,7 +41,6 @@ RECIPE: Final[Mapping[str, Any]] = {
         "sigma": 0.3,
         "smoothness": 0.0,
         "beginning_share": 0.5,
-        "precision": "float32",
     },
     "factor_gain": 1.0,
 }

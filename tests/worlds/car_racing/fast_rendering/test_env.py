@@ -193,12 +193,12 @@ def test_rendering_before_the_first_reset_gives_nothing():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 100 + EPISODES))
 def test_whole_episodes_are_identical(seed):
-    """Of the first players; the others' first 300 frames, and all with ``DREAMGYM_LONG=1``."""
+    """Of three players; the others' first 300 frames, and all with ``DREAMGYM_LONG=1``."""
     pair = make_pair(seed, domain_randomize=seed % 5 == 4)
     driver = list(PLAYERS.values())[seed % len(PLAYERS)]()
     driver.reset(pair[0], np.random.default_rng(seed))
     frame = np.zeros((64, 64, 3), np.uint8)
-    whole = "DREAMGYM_LONG" in os.environ or seed < 103
+    whole = "DREAMGYM_LONG" in os.environ or seed in (100, 101, 104)  # 104 has other colours
     for _ in range(1000 if whole else 300):
         frame, ended = step_both(pair, driver.act(np.ascontiguousarray(frame[:64, :64])))
         if ended:
