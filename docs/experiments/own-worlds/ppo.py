@@ -1,8 +1,8 @@
 """Stable-Baselines3's PPO in a run's dream, or in reality seen through the same V and M.
 
 ``python ppo.py RUN WORLD --steps 1000000`` and ``python ppo.py RUN WORLD --real --steps 8000``: the settings are the
-same, but for the number of environments. Writes ``RUN/ppo-dream.zip`` or ``RUN/ppo-real.zip``, for ``dreamgym evaluate
---trust-pickle``. One thread.
+same, but for the numbers of environments, of steps and of a batch. Writes ``RUN/ppo-dream.zip`` or
+``RUN/ppo-real.zip``, for ``dreamgym evaluate --trust-pickle``. One thread.
 """
 
 from __future__ import annotations
