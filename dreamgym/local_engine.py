@@ -103,7 +103,7 @@ class LocalWorkers(Workers[T, R]):
             if process.pid is not None:  # it did start
                 process.kill()  # a stopped process does not heed terminate
         # Now nobody can write a result: whoever still waits for the rest of one must be told so, or waits for ever.
-        if self._pool._result_queue is not None:  # type: ignore[attr-defined]
+        if self._pool._result_queue is not None:
             self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
         self._pool.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)
