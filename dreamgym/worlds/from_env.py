@@ -44,7 +44,7 @@ RECIPE: Final[Mapping[str, Any]] = {
     },
     "factor_gain": 1.0,
 }
-"""Settings of ``train all`` where a description gives none. V heeds what is small, and controllers may be hasty."""
+"""Settings of ``train all`` where a description gives none. V learns to draw small things; actions may be hasty."""
 
 Source = str | Callable[[str | None], gym.Env[Any, Any]]
 

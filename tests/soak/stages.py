@@ -62,16 +62,17 @@ def command(line: str, data: Path, out: Path, **options: str) -> list[str]:
     return words
 
 
-def contents(folder: Path) -> dict[str, Any]:
+def contents(folder: Path, *, in_any_order: bool = False) -> dict[str, Any]:
     """Every file below a folder, hidden ones too, but for locks.
 
-    Without the times in logs, and the number of workers in configurations and reports.
+    Without the times in logs, and the number of workers in configurations and reports. Two workers write the episodes
+    of ``fidelity`` in any order.
     """
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
-    return {str(path.relative_to(folder)): _content(path) for path in paths}
+    return {str(path.relative_to(folder)): _content(path, in_any_order) for path in paths}
 
 
-def _content(path: Path) -> Any:
+def _content(path: Path, in_any_order: bool) -> Any:
     if path.suffix == ".md" or path.suffix not in (".json", ".jsonl", ".part"):
         return None if path.suffix == ".md" else path.read_bytes()  # pages say how long it took
     lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
@@ -80,5 +81,4 @@ def _content(path: Path) -> Any:
         if isinstance(entry.get("config"), dict):  # of a report
             entry["config"].pop("workers", None)
     kept = [{name: value for name, value in entry.items() if name not in _UNLIKE} for entry in entries]
-    # Two workers' episodes come in any order.
-    return sorted(kept, key=str) if path.name == "real.jsonl" else kept
+    return sorted(kept, key=str) if in_any_order and path.name == "real.jsonl" else kept
