@@ -1,6 +1,6 @@
 """Measures what a Ray cluster costs: rates against processes of this machine, bytes, and what a dead machine costs.
 
-    python -m benchmarks.cluster [rates] [full_rates] [overheads] [death] [memory]
+    python -m benchmarks.cluster [rates] [one_machine] [full_rates] [overheads] [death] [memory]
 
 A cluster of two machines is shown on this one, which should have two processors and be quiet. It writes
 ``docs/experiments/benchmarks/cluster.json``, from which ``python -m benchmarks.scaling`` reckons larger ones.
@@ -44,6 +44,7 @@ _ROUNDS: Final = 2
 _FRAMES: Final = 1000  # of each worker
 _LENGTH: Final = 100
 _STEPS: Final = 60
+_FULL_ROUNDS: Final = 6
 _FULL_FRAMES: Final = 10_000
 _FULL_LENGTH: Final = 1000
 _FULL_STEPS: Final = 1000
@@ -265,24 +266,26 @@ def _rates() -> dict[str, Any]:
     }
 
 
-def _full_rates() -> dict[str, Any]:
-    """The rates on two workers at the size of real runs: whole episodes, and dreams as long as they may last.
+def _one_machine() -> dict[str, Any]:
+    """The rates on two workers at the size of real runs, on a Ray that dreamgym starts on this machine."""
+    return {"full_one_machine": _rates_at_full_size("ray")}
 
-    On a Ray that dreamgym starts on this machine, and on a cluster of two machines shown on it. That has three times as
-    many processes of Ray's own.
-    """
-    one_machine = _rates_at_full_size("ray")
+
+def _full_rates() -> dict[str, Any]:
+    """The same on a cluster of two machines shown on this one, which has three times as many processes of Ray's own."""
     with _cluster(2) as cluster:
-        return {"full_one_machine": one_machine, "full": _rates_at_full_size(f"ray:{cluster.address}")}
+        return {"full": _rates_at_full_size(f"ray:{cluster.address}")}
 
 
 def _rates_at_full_size(engine: str) -> dict[str, Any]:
-    taken: dict[str, list[float]] = {}
-    seconds: dict[str, list[float]] = {}
-    for _ in range(_ROUNDS):
-        for name, used in {"local": "local", "ray": engine}.items():
-            taken.setdefault(name, []).append(_collecting(used, 2, 2 * _FULL_FRAMES, _FULL_LENGTH)[0])
-            seconds.setdefault(name, []).append(_evolving(used, 2, _FULL_STEPS))
+    """Whole episodes, and dreams as long as they may last. The two engines take turns in being first."""
+    engines = [("local", "local"), ("ray", engine)]
+    taken: dict[str, list[float]] = {name: [] for name, _ in engines}
+    seconds: dict[str, list[float]] = {name: [] for name, _ in engines}
+    for number in range(_FULL_ROUNDS):
+        for name, used in engines[:: -1 if number % 2 else 1]:
+            taken[name].append(_collecting(used, 2, 2 * _FULL_FRAMES, _FULL_LENGTH)[0])
+            seconds[name].append(_evolving(used, 2, _FULL_STEPS))
             print(name, taken[name][-1], seconds[name][-1], flush=True)
     return {
         "workers": 2,
@@ -302,6 +305,7 @@ def _overheads() -> dict[str, Any]:
 
 PARTS: Final[dict[str, Callable[[], dict[str, Any]]]] = {
     "rates": _rates,
+    "one_machine": _one_machine,
     "full_rates": _full_rates,
     "overheads": _overheads,
     "death": lambda: {"lost_machines": _lost_machines()},

@@ -41,6 +41,12 @@ MOST_UNFAMILIAR: Final = 0.3
 """Nats a latent that the controller's own episodes may be less likely than the other players': a third more error in
 every latent than on the data."""
 
+NEXT: Final = (
+    "A controller that is still weak needs a longer search, not another world model: more generations "
+    "(`dreamgym evolve --generations`), or an RL library in the dream."
+)
+"""What to do where nothing fails."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -109,7 +115,10 @@ def render(findings: Sequence[Finding], width: int = 100) -> str:
         if not failing
         else f"Verdict: not good enough to train in yet ({len(failing)} of {len(findings)} checks fail)."
     )
-    return "\n".join([head, *(line for finding in findings for line in _lines(finding, width))])
+    lines = [line for finding in findings for line in _lines(finding, width)]
+    if not failing:
+        lines += textwrap.wrap(NEXT, width, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join([head, *lines])
 
 
 def _lines(finding: Finding, width: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dreamgym.fidelity.verdict import Finding, diagnose, from_json, is_good_enough, render, to_json
+from dreamgym.fidelity.verdict import NEXT, Finding, diagnose, from_json, is_good_enough, render, to_json
 
 HORIZONS = list(range(1, 101))
 
@@ -48,7 +48,9 @@ def test_a_good_world_model_passes_every_question() -> None:
     findings = diagnose(good_report(), fps=50)
     assert [finding.passes for finding in findings] == [True] * 8
     assert is_good_enough(findings)
-    assert render(findings).splitlines()[0] == "Verdict: good enough to train in."
+    text = render(findings)
+    assert text.splitlines()[0] == "Verdict: good enough to train in."
+    assert " ".join(text.split()).endswith(NEXT)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,7 @@ def test_what_is_wrong_is_named_with_what_to_try(path: tuple[Any, ...], value: A
     text = render(diagnose(report, fps=50))
     assert text.startswith("Verdict: not good enough to train in yet (1 of 8 checks fail).")
     assert f"FAIL {about}" in text
+    assert "longer search" not in text
     assert f"- {finding.remedies[0].split()[0]}" in text
 
 
