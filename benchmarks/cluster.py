@@ -268,13 +268,13 @@ def _rates() -> dict[str, Any]:
 
 def _one_machine() -> dict[str, Any]:
     """The rates on two workers at the size of real runs, on a Ray that dreamgym starts on this machine."""
-    return {"full_one_machine": _rates_at_full_size("ray")}
+    return {"full_one_machine": {**_rates_at_full_size("ray"), "machine": machine.describe()}}
 
 
 def _full_rates() -> dict[str, Any]:
     """The same on a cluster of two machines shown on this one, which has three times as many processes of Ray's own."""
     with _cluster(2) as cluster:
-        return {"full": _rates_at_full_size(f"ray:{cluster.address}")}
+        return {"full": {**_rates_at_full_size(f"ray:{cluster.address}"), "machine": machine.describe()}}
 
 
 def _rates_at_full_size(engine: str) -> dict[str, Any]:
@@ -322,12 +322,9 @@ def main(names: Sequence[str]) -> None:
         about = machine.describe()
         found = PARTS[name]()
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        content = {
-            **content,
-            **found,
-            "costs": {**content.get("costs", {}), **found.get("costs", {})},
-            "machine": about,
-        }
+        if name in ("rates", "overheads"):  # of which most figures are
+            found["machine"] = about
+        content = {**content, **found, "costs": {**content.get("costs", {}), **found.get("costs", {})}}
         write_json(path, content)
         print(json.dumps(found, indent=2), flush=True)
 
