@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -101,7 +102,7 @@ def test_runs(library: str, toy_bundle: Path, tmp_path: Path, capsys: pytest.Cap
 def test_sb3_ppo_drives_real_tracks(toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
-    training_arguments = "--out ppo --steps 512 --num-envs 8 --validation 1 --minutes 600"
+    training_arguments = "--out ppo --steps 512 --num-envs 8 --validation 1"
     calls = [("sb3_ppo.py", arguments) for arguments in (training_arguments, "--out ppo --evaluate --episodes 1")]
     run_examples(calls, toy_bundle, tmp_path)
     training = json.loads((tmp_path / "ppo/training.json").read_text(encoding="utf-8"))
@@ -132,13 +133,20 @@ def test_sb3_ppo_learns_in_dooms_dream(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_sb3_ppo_ends_by_its_clock(toy_bundle: Path, tmp_path: Path) -> None:
+def test_sb3_ppo_repeats_and_keeps_its_last_checkpoint(toy_bundle: Path, tmp_path: Path) -> None:
     if find_spec("stable_baselines3") is None:
         pytest.skip("stable_baselines3 is not installed")
-    run_examples([("sb3_ppo.py", "--out ppo --num-envs 8 --validation 0 --minutes 0.02")], toy_bundle, tmp_path)
-    training = json.loads((tmp_path / "ppo/training.json").read_text(encoding="utf-8"))
-    assert training["dream_steps"] < 10**9
-    assert training["chosen"].startswith("checkpoint-")
+    arguments = "--num-envs 8 --n-steps 8 --steps 640 --validation 0 --out"
+    run_examples([("sb3_ppo.py", f"{arguments} {name}") for name in ("one", "other")], toy_bundle, tmp_path)
+    weights = []
+    for name in ("one", "other"):
+        training = json.loads((tmp_path / name / "training.json").read_text(encoding="utf-8"))
+        assert (training["dream_steps"], training["chosen"]) == (640, "checkpoint-2.zip")
+        kept = ["checkpoint-0.zip", "checkpoint-1.zip", "model.zip"]
+        assert sorted(path.name for path in (tmp_path / name).glob("*.zip")) == kept
+        with zipfile.ZipFile(tmp_path / name / "model.zip") as archive:
+            weights.append(archive.read("policy.pth"))
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.slow

@@ -1,10 +1,10 @@
-"""Stable-Baselines3's PPO learns to drive in the dream alone, in 18 minutes on two cores; then it drives real tracks.
+"""Stable-Baselines3's PPO learns to drive in the dream alone, from 20 million steps; then it drives real tracks.
 
     python docs/examples/sb3_ppo.py --out runs/sb3-ppo                       # train; writes model.zip and training.json
     python docs/examples/sb3_ppo.py --out runs/sb3-ppo --evaluate      # the real score; writes real.json
 
-All learning is in the dream. Of the checkpoints, the one that drives best on 48 real validation tracks is kept; the
-time that takes is part of --minutes. --evaluate drives test tracks, on which nothing is ever chosen.
+All learning is in the dream. Of the last three checkpoints, the one that drives best on 48 real validation tracks is
+kept. --evaluate drives test tracks, on which nothing is ever chosen. The same seed gives the same policy again.
 Needs: pip install ".[sb3,train]"
 """
 
@@ -39,9 +39,8 @@ from dreamgym.wrappers import SB3VecEnv
 
 DREAM, REAL = "dreamgym:DreamCarRacing-v0", "dreamgym:LatentCarRacing-v0"
 REWARD_SCALE = 0.02  # a good lap pays some 1.3 a frame: discounted returns are then of the order of 1
-TRAINING_SHARE = 0.65  # of --minutes; the rest is for validation
-CHECKPOINTS = (0.25, 0.4, 0.55, 0.7, 0.85)  # shares of the training time; the last one is its end
-# What an archive need not hold: the schedule reads this script's clock, and the rest is large.
+CHECKPOINTS = (0.7, 0.85)  # shares of the steps; another one is at their end
+# What an archive need not hold: the schedule is of this script, and the rest is large.
 NOT_SAVED = ["learning_rate", "lr_schedule", "ep_info_buffer", "_last_obs", "_last_episode_starts"]
 
 
@@ -109,26 +108,22 @@ class CautiousDriving(VecEnvWrapper):
         return self._seen(observations), paid * REWARD_SCALE, dones, infos
 
 
-class Clock(BaseCallback):
-    """Ends training when its minutes are over, and saves checkpoints on the way."""
+class Checkpoints(BaseCallback):
+    """Saves the policy at some shares of the steps."""
 
-    def __init__(self, seconds: float, folder: Path) -> None:
+    def __init__(self, steps: int, folder: Path) -> None:
         super().__init__()
-        self._started, self._seconds, self._folder = time.monotonic(), seconds, folder
-        self._due = list(CHECKPOINTS)
+        self._due = [share * steps for share in CHECKPOINTS]
+        self._folder = folder
         self.saved: list[Path] = []
 
-    def share(self) -> float:
-        """Of the time that is over."""
-        return (time.monotonic() - self._started) / self._seconds
-
     def _on_rollout_start(self) -> None:
-        if self._due and self.share() >= self._due[0]:
-            self._due = [due for due in self._due if due > self.share()]
+        if self._due and self.num_timesteps >= self._due[0]:
+            self._due = [due for due in self._due if due > self.num_timesteps]
             self.save()
 
     def _on_step(self) -> bool:
-        return self.share() < 1.0
+        return True
 
     def save(self) -> None:
         path = self._folder / f"checkpoint-{len(self.saved)}.zip"
@@ -136,7 +131,7 @@ class Clock(BaseCallback):
         self.saved.append(path)
 
 
-def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
+def train(args: argparse.Namespace) -> tuple[PPO, list[Path]]:
     """PPO over a batch of dreams, one matrix product for all of them; the model and its checkpoints."""
     dreams = SB3VecEnv(
         DREAM,
@@ -149,7 +144,7 @@ def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
         max_episode_steps=args.episode_steps,
         precision="auto",
     )
-    clock = Clock(seconds, args.out)
+    checkpoints = Checkpoints(args.steps, args.out)
     n_steps = max(2, min(args.n_steps, args.steps // args.num_envs))
     model = PPO(
         "MlpPolicy",
@@ -166,7 +161,7 @@ def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
         n_steps=n_steps,
         batch_size=min(args.batch_size, n_steps * args.num_envs),
         n_epochs=args.n_epochs,
-        learning_rate=lambda _: args.learning_rate * max(0.02, 1.0 - clock.share()),
+        learning_rate=lambda remaining: args.learning_rate * max(0.02, remaining),
         gamma=args.gamma,
         gae_lambda=0.95,
         policy_kwargs={
@@ -181,35 +176,29 @@ def train(args: argparse.Namespace, seconds: float) -> tuple[PPO, list[Path]]:
     with torch.no_grad():  # at first half gas and no brake, as -1 is none
         model.policy.action_net.bias.copy_(torch.tensor([0.0, 0.0, -1.0]))
     model.set_logger(configure(str(args.out), ["stdout", "csv"]))
-    model.learn(args.steps, callback=clock, log_interval=args.log_interval)
-    clock.save()
-    return model, clock.saved
+    model.learn(args.steps, callback=checkpoints, log_interval=args.log_interval)
+    checkpoints.save()
+    return model, checkpoints.saved
 
 
-def best(checkpoints: list[Path], args: argparse.Namespace, deadline: float) -> tuple[Path, dict[str, list[float]]]:
-    """The checkpoint with the highest mean on validation tracks, the newest first, as far as the time goes."""
+def best(checkpoints: list[Path], args: argparse.Namespace) -> tuple[Path, dict[str, list[float]]]:
+    """The checkpoint with the highest mean on validation tracks, and its drives and those of the others."""
     tracks = VALIDATION_SEEDS[: args.validation]
     scores: dict[str, list[float]] = {}
-    took = 0.0
-    for path in reversed(checkpoints):
-        if not tracks or time.monotonic() + took > deadline:
-            break
-        started = time.monotonic()
-        drives = evaluate_real(SB3Policy(path), tracks, workers=2, world_model=args.world_model)
+    for path in checkpoints if tracks else ():
+        drives = evaluate_real(SB3Policy(path), tracks, workers=args.workers, world_model=args.world_model)
         scores[path.name] = [drive.score for drive in drives]
-        took = time.monotonic() - started
-        print(f"{path.name}: {np.mean(scores[path.name]):.1f} on {len(tracks)} validation tracks, {took:.0f} s")
+        print(f"{path.name}: {np.mean(scores[path.name]):.1f} on {len(tracks)} validation tracks", flush=True)
     name = max(scores, key=lambda each: float(np.mean(scores[each])), default=checkpoints[-1].name)
     return args.out / name, scores
 
 
 def train_and_choose(args: argparse.Namespace) -> None:
-    """Within --minutes: learn in the dream, choose a checkpoint, keep it as model.zip."""
+    """Learn in the dream, choose a checkpoint, keep it as model.zip."""
     started = time.monotonic()
-    seconds = 60.0 * args.minutes
-    model, checkpoints = train(args, seconds * (TRAINING_SHARE if args.validation else 1.0))
+    model, checkpoints = train(args)
     trained = time.monotonic() - started
-    chosen, scores = best(checkpoints, args, deadline=started + seconds)
+    chosen, scores = best(checkpoints, args)
     os.replace(chosen, args.out / "model.zip")
     report = {
         "arguments": {name: str(value) for name, value in vars(args).items()},
@@ -247,14 +236,13 @@ def evaluate(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/sb3-ppo"))
-    parser.add_argument("--minutes", type=float, default=18.0, help="for training and validation together")
-    parser.add_argument("--steps", type=int, default=10**9, help="dream steps to learn from, if time does not end it")
+    parser.add_argument("--steps", type=int, default=20_000_000, help="dream steps to learn from")
     parser.add_argument("--num-envs", type=int, default=1024)
     parser.add_argument("--n-steps", type=int, default=64, help="of each environment between updates")
     parser.add_argument("--batch-size", type=int, default=4096)
     parser.add_argument("--n-epochs", type=int, default=2)
     parser.add_argument("--net-arch", type=int, nargs="*", default=[64, 64], help="none: linear")
-    parser.add_argument("--learning-rate", type=float, default=5e-4, help="falls to nothing with the time")
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="falls to nothing with the steps")
     parser.add_argument("--gamma", type=float, default=0.995)
     parser.add_argument("--temperature", type=float, nargs=2, default=(1.0, 1.0), help="drawn for each episode")
     parser.add_argument("--smoothness", type=float, default=1.0, help="penalty on changes of the action")
@@ -264,6 +252,7 @@ def main() -> None:
     parser.add_argument("--missed-tile-penalty", type=float, default=30.0, help="for a tile left behind untouched")
     parser.add_argument("--noise", type=float, default=0.07, help="on the features, while learning")
     parser.add_argument("--validation", type=int, default=48, help="validation tracks; 0: the last checkpoint is kept")
+    parser.add_argument("--workers", type=int, default=2, help="processes that drive validation tracks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log-interval", type=int, default=10, help="updates between tables")
     parser.add_argument("--world-model", type=Path, help="a bundle's folder; the shipped one when not given")
