@@ -102,9 +102,13 @@ class LinearController:
         """The tensors that :meth:`save` writes."""
         return {"weights": self.weights, "bias": self.bias}
 
+    def metadata(self) -> dict[str, str]:
+        """What a file of this controller says of it besides: how outputs are squashed."""
+        return {_SQUASH: ",".join(self.squash)}
+
     def save(self, path: Path | str) -> None:
         """Write safetensors atomically; the metadata say how outputs are squashed."""
-        write_bytes(Path(path), save(self.tensors(), {_SQUASH: ",".join(self.squash)}))
+        write_bytes(Path(path), save(self.tensors(), self.metadata()))
 
     @classmethod
     def load(cls, path: Path | str) -> LinearController:

@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import torch
@@ -82,8 +83,13 @@ def read_bundle(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tenso
     return card, tensors
 
 
-def write_bundle(folder: Path, card: dict[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write a new folder beside the target, then put it there.
+def write_bundle(
+    folder: Path,
+    card: dict[str, Any],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    metadata: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> None:
+    """Write a new folder beside the target, then put it there; files and what they say besides are given by name.
 
     A process killed at any moment leaves the old bundle or the new one: between the two renames the old one is under
     the name ``.NAME.previous``, where readers look as well.
@@ -93,7 +99,7 @@ def write_bundle(folder: Path, card: dict[str, Any], tensors: Mapping[str, Mappi
         BundleError: it cannot be written, or a number is not finite; what was there before is untouched.
     """
     folder = folder.absolute()
-    contents = {name: _serialized(name, part) for name, part in tensors.items()}
+    contents = {name: _serialized(name, part, metadata.get(name)) for name, part in tensors.items()}
     card = dict(card)
     card["controller"] = CONTROLLER if CONTROLLER in contents else None
     card["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
@@ -133,11 +139,12 @@ def lossless(values: Tensor) -> Tensor:
     return values.bfloat16() if torch.equal(values.bfloat16().to(values.dtype), values) else values
 
 
-def _serialized(name: str, tensors: Mapping[str, Tensor]) -> bytes:
+def _serialized(name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> bytes:
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise BundleError(f"{name}: expected finite numbers, got NaN or infinity in {key}; nothing was written")
-    return bytes(save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}))
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    return bytes(save(plain, None if metadata is None else dict(metadata)))
 
 
 def require_bundle_or_nothing(folder: Path) -> None:

@@ -176,9 +176,10 @@ class WorldModel:
             MEMORY: {name: lossless(value.float()) for name, value in memory.state_dict().items()},
             STARTS: {name: part.half() if name in _HALVES else part for name, part in vars(self.starts).items()},
         }
+        metadata: dict[str, Mapping[str, str]] = {}
         if self.controller is not None:
-            pair = {"weights": self.controller.weights, "bias": self.controller.bias}
-            tensors[CONTROLLER] = {name: torch.from_numpy(value) for name, value in pair.items()}
+            tensors[CONTROLLER] = {name: torch.from_numpy(value) for name, value in self.controller.tensors().items()}
+            metadata[CONTROLLER] = self.controller.metadata()  # so that the file can be read alone, too
         card = {
             **{name: value for name, value in self.card.items() if name != "lap_units"},  # now in the reward rule
             "format_version": FORMAT_VERSION,
@@ -193,7 +194,7 @@ class WorldModel:
             "latent_noise": self.latent_noise,
             **{name: getattr(memory, name) for name in SIZES},
         }
-        write_bundle(Path(folder), card, tensors)
+        write_bundle(Path(folder), card, tensors, metadata)
 
 
 def _renamed(key: str) -> str:

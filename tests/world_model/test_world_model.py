@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from dreamgym.controller.linear import LinearController
 from dreamgym.errors import BundleNotFoundError
 from dreamgym.vision.vae import fold
 from dreamgym.world_model import MODELS_VARIABLE, WorldModel, locate, location
 from dreamgym.world_model.files import FORMAT_VERSION
 from tests.support.bundles import save_former_bundle
+from tests.support.corridor import corridor_model
 
 FILES = ("vision.safetensors", "memory.safetensors", "starts.safetensors", "controller.safetensors")
 
@@ -89,6 +91,17 @@ def test_controller_may_be_absent(toy_world_model: WorldModel, tmp_path: Path) -
     loaded = WorldModel.load(tmp_path / "bundle")
     assert loaded.controller is None
     assert loaded.card["controller"] is None
+
+
+def test_the_controller_of_a_bundle_of_any_world_can_be_read_alone(tmp_path: Path) -> None:
+    world_model = corridor_model()
+    size = world_model.memory.latent_size + world_model.memory.hidden_size
+    parameters = np.random.default_rng(0).standard_normal(size + 1)
+    world_model.controller = LinearController.from_parameters(parameters, world_model.actions.squash)
+    world_model.save(tmp_path / "bundle")
+    alone = LinearController.load(tmp_path / "bundle" / "controller.safetensors")
+    assert alone.squash == world_model.actions.squash
+    assert np.array_equal(alone.parameters, world_model.controller.parameters)
 
 
 def test_load_leaves_the_global_generator_alone(toy_bundle: Path) -> None:
