@@ -51,15 +51,18 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--dreams", type=int, default=256)
     parser.add_argument("--episodes", type=int, default=100, help="real ones; 0 for none")
+    parser.add_argument("--first-seed", type=int, default=FIDELITY_SEEDS[0], help="of the real ones")
+    parser.add_argument("--players", nargs="+", default=PLAYERS, choices=PLAYERS)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     bundle, report = locate(options.world_model, "doom-take-cover"), {}
-    for name in PLAYERS:
+    for name in options.players:
         seeds = range(options.dreams)
         dreams = evaluate_dream(Blind(name, seeds), seeds, world_model=bundle, temperature=options.temperature)
         lengths = {"dream": [each.length for each in dreams]}
         if options.episodes:
-            real = evaluate_player(name, FIDELITY_SEEDS[: options.episodes], WORLD, workers=options.workers)
+            reals = range(options.first_seed, options.first_seed + options.episodes)
+            real = evaluate_player(name, reals, WORLD, workers=options.workers)
             lengths["real"] = [each.length for each in real]
         report[name] = lengths
         row = [f"{np.mean(each):.0f} ± {np.std(each) / np.sqrt(len(each)):.0f}" for each in lengths.values()]
