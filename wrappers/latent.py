@@ -85,8 +85,8 @@ class LatentObservation(Viewed, gym.Wrapper[NDArray[Any], Any, NDArray[np.uint8]
         gym.Wrapper.__init__(self, env)
         name = type(self).__name__
         opened, described = open_world(world_model, world)
-        require_frames(env.observation_space, name, described)
         require_world(env, name, described)
+        require_frames(env.observation_space, name, described)
         self._actions = SingleActions(env, name, described)
         self._skips = SkipGuard([env], name, described)
         self._view = LatentView(opened, described, 1, obs_type, latent, precision)

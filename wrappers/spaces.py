@@ -21,7 +21,7 @@ from dreamgym.dream.spaces import ActionReader, observation_space
 from dreamgym.errors import ActionError, BundleVersionError, ConfigError, ObservationError, ResetNeededError
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import World
-from dreamgym.worlds.registry import find, find_registered
+from dreamgym.worlds.registry import BUILT_IN, find, find_registered
 
 __all__ = [
     "LatentView",
@@ -267,4 +267,7 @@ class SkipGuard:
 
 
 def _remedy(world: World) -> str:
-    return f'Wrap gym.make("{world.env_id}") or gym.make_vec("{world.env_id}") itself, and put wrappers that '
+    made = "what the description's make_env() makes"
+    if world.name in BUILT_IN:
+        made = f'gym.make("{world.env_id}") or gym.make_vec("{world.env_id}")'
+    return f"Wrap {made} itself, and put wrappers that "

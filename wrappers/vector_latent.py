@@ -96,13 +96,13 @@ class VectorLatentObservation(Viewed, _Base):
                 f"it knows where episodes begin; got {self.autoreset_mode!r}"
             )
         opened, described = open_world(world_model, world)
-        require_frames(envs.single_observation_space, name, described)
-        self._reader = action_reader(envs.single_action_space, name, described)
-        require_plain_actions(envs, name)
         inside = getattr(envs.unwrapped, "envs", ())
         for env in inside:
-            require_plain_actions(env, name)
             require_world(env, name, described)
+        require_frames(envs.single_observation_space, name, described)
+        self._reader = action_reader(envs.single_action_space, name, described)
+        for layer in (envs, *inside):
+            require_plain_actions(layer, name)
         self._skips = SkipGuard(inside, name, described)
         self._view = LatentView(opened, described, envs.num_envs, obs_type, latent, precision)
         self.single_observation_space = self._view.space

@@ -114,10 +114,10 @@ def record_episode(
             frames=np.stack(frames),
             actions=np.stack(actions).astype(np.float32),
             rewards=np.array(rewards, np.float32),
-            terminated=terminated,
-            truncated=truncated,
+            terminated=bool(terminated),  # an environment may say it by NumPy's types, which JSON does not take
+            truncated=bool(truncated),
             complete=rule.completed(info),
-            total_units=rule.unit if labels.total_units is None else labels.total_units(env),
+            total_units=rule.unit if labels.total_units is None else float(labels.total_units(env)),
             seed=seed,
             player=player_name,
             versions=world.recorded_versions(),
@@ -150,11 +150,12 @@ def collect(config: CollectConfig, factories: Mapping[str, PlayerFactory] | None
 
 
 def _inputs(config: CollectConfig) -> dict[str, str | None]:
-    """SHA-256 of what the players read."""
+    """The version of the frames, and SHA-256 of what the players read."""
+    frames = {"preprocess_version": str(find(config.world).preprocess.version)}
     if config.controller is None:
-        return {}
+        return {**frames}
     card = locate(config.world_model, config.world) / "card.json"
-    return {"controller_sha256": file_sha256(config.controller), "world_model_sha256": file_sha256(card)}
+    return {**frames, "controller_sha256": file_sha256(config.controller), "world_model_sha256": file_sha256(card)}
 
 
 def _collect(config: CollectConfig, factories: Mapping[str, PlayerFactory]) -> Path:

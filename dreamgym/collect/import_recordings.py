@@ -15,7 +15,7 @@ from dreamgym.config import ImportConfig
 from dreamgym.data.episodes import Episode, episode_paths, read_arrays, write_episode
 from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, InstallationError, RewardError
 from dreamgym.files import claim_folder, file_sha256
-from dreamgym.worlds.base import FRAME_SHAPE, ActionSet, RewardRule, World
+from dreamgym.worlds.base import FRAME_SHAPE, RewardRule, World
 from dreamgym.worlds.registry import find
 from dreamgym.worlds.resize import Resize
 
@@ -168,7 +168,7 @@ def _episode(steps: _Steps, config: ImportConfig, world: World, index: int) -> E
     units, complete = _units(world.rewards, rewards)
     return Episode(
         frames=_pictures(steps, world, config.invert),
-        actions=_actions(steps, config, world.actions),
+        actions=_actions(steps, config, world),
         rewards=rewards,
         terminated=terminated,
         truncated=not terminated,
@@ -208,6 +208,10 @@ def _pictures(steps: _Steps, world: World, invert: bool) -> NDArray[np.uint8]:
         raise EpisodeFileError(
             f"{steps.source}: expected frames as uint8 of shape (T + 1, H, W) or (T + 1, H, W, C), got {came}"
         )
+    raw = world.preprocess.raw_shape
+    one_channel = {(), (1,)}
+    if frames.shape[1:3] == raw[:2] and {frames.shape[3:], raw[2:]} == one_channel:
+        frames = frames.reshape(-1, *raw)
     shape = frames.shape[1:]
     if shape[2:] not in ((), (1,), (3,)):
         raise EpisodeFileError(
@@ -215,17 +219,26 @@ def _pictures(steps: _Steps, world: World, invert: bool) -> NDArray[np.uint8]:
         )
     if invert:
         frames = 255 - frames
-    if shape == world.preprocess.raw_shape:
+    if shape == raw:
         return np.concatenate([world.preprocess(frame[None]) for frame in frames])
-    if shape == FRAME_SHAPE:
+    grey = isinstance(world.preprocess.convert, Resize) and world.preprocess.convert.grey
+    if shape == FRAME_SHAPE and not grey:
         return frames
-    resize = Resize(shape, (0, shape[0], 0, shape[1]))
+    resize = Resize(shape, (0, shape[0], 0, shape[1]), grey)
     return np.concatenate([resize(frame[None]) for frame in frames])
 
 
-def _actions(steps: _Steps, config: ImportConfig, actions: ActionSet) -> NDArray[np.float32]:
-    """What the world executed, (T, A): of numbers, or of indices of discrete actions."""
-    given = np.asarray(steps.actions)
+def _actions(steps: _Steps, config: ImportConfig, world: World) -> NDArray[np.float32]:
+    """What the world executed, (T, A): of the environment's own actions, of numbers, or of indices of discrete ones."""
+    given, actions = np.asarray(steps.actions), world.actions
+    if world.own_actions is not None and config.action_low is None:
+        try:
+            return actions.executed(world.own_actions(given))
+        except ActionError as error:
+            raise ActionError(
+                f"{steps.source}: {error}. Where the recording has another range, name it by --action-low and "
+                "--action-high"
+            ) from error
     integers = np.issubdtype(given.dtype, np.integer)
     if integers and actions.discrete and given.size == len(given):
         index = given.reshape(-1)

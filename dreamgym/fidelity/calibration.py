@@ -17,8 +17,6 @@ from dreamgym.world_model import WorldModel
 
 __all__ = ["Forecasts", "calibration", "familiarity", "forecast"]
 
-WINDOW = 50
-"""Steps over which rewards are summed up: which step pays is noise, how much a second pays is not."""
 FEWEST_WINDOWS = 10
 QUANTILE_BINS = 20
 PROGRESS_BINS = 10
@@ -80,20 +78,25 @@ def familiarity(world_model: WorldModel, seen: Sequence[SeenEpisode]) -> dict[st
     }
 
 
-def calibration(forecasts: Forecasts) -> dict[str, Any]:
+def calibration(forecasts: Forecasts, window: int) -> dict[str, Any]:
     """Predicted against actual, in bins, and one figure for each of the three.
 
     ``progress`` is None where no reward is predicted.
+
+    Args:
+        forecasts: of real episodes.
+        window: steps of a second, over which rewards are summed up: which step pays is noise, how much a second pays is
+            not.
     """
     return {
         "steps": len(forecasts.made),
-        "progress": _progress(forecasts),
+        "progress": _progress(forecasts, window),
         "termination": _termination(forecasts),
         "latents": _latents(forecasts),
     }
 
 
-def _progress(forecasts: Forecasts) -> dict[str, Any] | None:
+def _progress(forecasts: Forecasts, window: int) -> dict[str, Any] | None:
     known = np.isfinite(forecasts.made)
     if not known.any():
         return None
@@ -111,21 +114,23 @@ def _progress(forecasts: Forecasts) -> dict[str, Any] | None:
                     "steps": len(part),
                 }
             )
-    total = float(all_made.sum())
+    total, size = float(all_made.sum()), float(np.abs(all_made).sum())
     return {
         "bins": bins,
         "predicted_total": float(expected.sum()),
         "actual_total": total,
         "ratio": float(expected.sum()) / total if total else None,
+        "error_of_total": abs(float(expected.sum()) - total) / size if size else None,
         "mean_bin_error": float(np.mean([abs(entry["predicted"] - entry["actual"]) for entry in bins])),
-        "explained": _explained(forecasts.progress, forecasts.made),
+        "window": window,
+        "explained": _explained(forecasts.progress, forecasts.made, window),
     }
 
 
-def _explained(expected: NDArray[np.float64], made: NDArray[np.float64]) -> float | None:
-    """Share of the variance between windows of :data:`WINDOW` steps that is foreseen; None for too few windows."""
-    count = len(made) // WINDOW
-    sums = [values[: count * WINDOW].reshape(count, WINDOW).sum(axis=1) for values in (expected, made)]
+def _explained(expected: NDArray[np.float64], made: NDArray[np.float64], window: int) -> float | None:
+    """Share of the variance between windows that is foreseen; None for too few windows."""
+    count = len(made) // window
+    sums = [values[: count * window].reshape(count, window).sum(axis=1) for values in (expected, made)]
     foreseen, happened = (values[np.isfinite(sums[1])] for values in sums)
     if len(happened) < FEWEST_WINDOWS or np.ptp(happened) == 0:
         return None

@@ -158,7 +158,7 @@ def predictions(
     return {
         "reconstruction": reconstruction(world_model, seen),
         "open_loop": {"burn_in": BURN_IN, **curves},
-        "calibration": calibration(forecast(world_model, seen)),
+        "calibration": calibration(forecast(world_model, seen), world.fps),
         "familiarity": familiarity(world_model, seen),
     }
 

@@ -165,7 +165,7 @@ def _progress(progress: Mapping[str, Any]) -> list[str]:
     explained = "–" if progress["explained"] is None else f"{progress['explained']:.1%}"
     sums = (
         f"Reward: {progress['predicted_total']:.0f} units predicted, {progress['actual_total']:.0f} made (ratio "
-        f"{ratio}); {explained} of the variance between windows of 50 steps is foreseen."
+        f"{ratio}); {explained} of the variance between windows of {progress['window']} steps is foreseen."
     )
     return [
         sums,

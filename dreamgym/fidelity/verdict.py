@@ -27,8 +27,8 @@ FEWEST_TERMINATIONS: Final = 5
 LEAST_FORESEEN: Final = 0.3
 """Of the variance of reward between windows of a second. CarRacing's shipped M foresees more than 0.8; below 0.3 the
 return of a dream says little about the policy."""
-MOST_REWARD_ERROR: Final = 1.25
-"""Ratio of the reward foreseen to that paid, either way: beyond, every return in the dream is off by a quarter."""
+MOST_REWARD_ERROR: Final = 0.25
+"""Of the sum of rewards, as a share of the sum of their sizes: beyond, every return in the dream is off by as much."""
 MOST_OVERPAID: Final = 0.05
 """What a probe gets too much, as a share of what the controller earns above it. An optimizer finds any such gain; one
 below a twentieth is never worth giving up play for."""
@@ -191,15 +191,14 @@ def _terminations(figures: Mapping[str, Any]) -> Finding:
 
 
 def _reward(figures: Mapping[str, Any]) -> Finding:
-    about, explained, ratio = "Reward is predictable", figures["explained"], figures["ratio"]
+    about, explained, error = "Reward is predictable", figures["explained"], figures["error_of_total"]
     if explained is None:
         return Finding(about, None, "the held-out episodes pay too little to judge by.")
-    fits = ratio is None or ratio <= 0 or 1.0 / MOST_REWARD_ERROR <= ratio <= MOST_REWARD_ERROR
-    share = "" if ratio is None else f" and {ratio:.2f} times its sum"
     return Finding(
         about,
-        explained >= LEAST_FORESEEN and fits,
-        f"M foresees {explained:.0%} of how the reward of a second varies{share}.",
+        explained >= LEAST_FORESEEN and error <= MOST_REWARD_ERROR,
+        f"M foresees {explained:.0%} of how the reward of a second varies, and its sum is off by {error:.0%} of what "
+        "was paid and charged in all.",
         (
             "Check that the reward shows in the picture, or follows from what was seen: M knows nothing else.",
             "Record more episodes that are paid: with a better player, or the controller itself.",

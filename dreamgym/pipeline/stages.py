@@ -13,7 +13,7 @@ from dreamgym.config import CollectConfig, EvolveConfig, MemoryConfig, PipelineC
 from dreamgym.config.checks import require, require_not_negative, require_positive
 from dreamgym.controller.cma_es import evolve
 from dreamgym.controller.linear import LinearController
-from dreamgym.data.latents import read_latents
+from dreamgym.data.latents import LatentEpisode, read_latents
 from dreamgym.evaluate.real import validation_returns
 from dreamgym.evolve.dream_rollouts import DreamTrials
 from dreamgym.memory.fit_termination import require_exits
@@ -24,6 +24,8 @@ from dreamgym.training import choose_device
 from dreamgym.vision.encode_dataset import encode_episodes
 from dreamgym.vision.train import train_vision
 from dreamgym.world_model.build import assemble
+from dreamgym.world_model.start_states import require_long_enough
+from dreamgym.worlds.base import LEAST_BURN_IN
 from dreamgym.worlds.registry import find
 
 __all__ = ["check", "evolve_controller", "learn_worlds"]
@@ -38,6 +40,8 @@ def check(config: PipelineConfig) -> None:
     require_positive(config, "rounds", "temperature")
     require_not_negative(config, "factor_gain")
     require(bool(config.recordings), "recordings", "one or more", config.recordings)
+    lengths = [length for recording in config.recordings.values() for length in recording.lengths]
+    require(max(lengths) > LEAST_BURN_IN, "recordings", f"a length of more than {LEAST_BURN_IN} steps", sorted(lengths))
     vision_config(config)
     for this in (Round(config.out, 0), Round(config.out, config.rounds - 1)):
         for name in _recorded(config, this):
@@ -66,8 +70,7 @@ def _learn_world(config: PipelineConfig, this: Round) -> None:
         _record(config, this, name)
     world, latents = find(config.world), _latents(config, this)
     if not this.memory.exists():
-        if config.dreamed_terminations:
-            require_exits(read_latents(*latents, world=world))  # now, not when M is trained
+        _require_usable(config, read_latents(*latents, world=world))  # now, not when M is trained
         train_memory(memory_config(config, this))
     if not this.world.exists():
         assemble(
@@ -83,6 +86,12 @@ def _learn_world(config: PipelineConfig, this: Round) -> None:
             dreamed_terminations=config.dreamed_terminations,
             seed=config.seed,
         )
+
+
+def _require_usable(config: PipelineConfig, episodes: list[LatentEpisode]) -> None:
+    require_long_enough(episodes)
+    if config.dreamed_terminations:
+        require_exits(episodes)
 
 
 def _first(config: PipelineConfig) -> str:

@@ -14,14 +14,28 @@ from dreamgym.data.latents import LatentEpisode
 from dreamgym.errors import ConfigError
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN, State
 from dreamgym.world_model import StartBank
-from dreamgym.worlds.base import HardMoments
+from dreamgym.worlds.base import LEAST_BURN_IN, HardMoments
 
-__all__ = ["hard_contexts", "start_bank"]
+__all__ = ["hard_contexts", "require_long_enough", "start_bank"]
 
 BURN_IN = 200
 """Real frames, at most, that a context's hidden state is made from; fewer where the episode began later."""
-LEAST_BURN_IN = 30
-"""Fewest: a context's hidden state holds speed and slip."""
+
+
+def require_long_enough(episodes: Sequence[LatentEpisode]) -> list[LatentEpisode]:
+    """The episodes within which dreams can start.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = [episode for episode in episodes if len(episode) > LEAST_BURN_IN]
+    if not found:
+        longest = max(map(len, episodes), default=0)
+        raise ConfigError(
+            f"latents: expected episodes of more than {LEAST_BURN_IN} steps, since dreams start from within them; the "
+            f"longest of {len(episodes)} has {longest}. Repeat actions less often, or record players who last longer"
+        )
+    return found
 
 
 @torch.no_grad()
@@ -57,9 +71,7 @@ def start_bank(
         cap: the progress of a complete episode; None in a world without one, whose dreams all begin at 0.
     """
     rng = np.random.default_rng([seed, 11])
-    long_enough = [episode for episode in episodes if len(episode) > LEAST_BURN_IN]
-    if not long_enough:
-        raise ConfigError(f"latents: expected episodes of more than {LEAST_BURN_IN} frames, found none")
+    long_enough = require_long_enough(episodes)
 
     def latents(episode: LatentEpisode, first: int, last: int) -> Tensor:
         z = torch.from_numpy(episode.sample(rng, latent_noise, first, last))

@@ -27,6 +27,7 @@ from dreamgym.worlds.rewards import RewardRule
 
 __all__ = [
     "FRAME_SHAPE",
+    "LEAST_BURN_IN",
     "ActionSet",
     "Auxiliary",
     "FidelityCases",
@@ -54,6 +55,8 @@ __all__ = [
 
 FRAME_SHAPE: Final = (64, 64, 3)
 """What V sees, of every world: uint8."""
+LEAST_BURN_IN: Final = 30
+"""Real frames, at least, that M has seen when a dream starts within an episode: its hidden state then holds speed."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,9 @@ class World:
     which saves time where making it is slow."""
     simulated_steps: Callable[[gym.Env[Any, Any]], int | None] = _unknown
     """Steps that the simulator has made in this episode, or None; shows wrappers that skip frames."""
+    own_actions: Callable[[NDArray[Any]], NDArray[np.float32]] | None = None
+    """From the environment's own actions, (T, ...), to those of :attr:`actions`, (T, A), for recordings made elsewhere;
+    raises :class:`~dreamgym.errors.ActionError`. None where they are the same."""
     aspect: float = 1.0
     """Width over height of the view that V's square picture shows."""
     picture: Callable[[gym.Env[Any, Any], NDArray[np.uint8]], NDArray[np.uint8]] | None = None

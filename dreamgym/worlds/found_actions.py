@@ -6,13 +6,16 @@ from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from dreamgym.errors import ActionError
 from dreamgym.worlds.actions import ActionSet, Key, Squash
 
-__all__ = ["found_actions", "own_action"]
+__all__ = ["described_actions", "found_actions", "own_action"]
 
 _MEANT: Final = {"LEFT": ("left", "a"), "RIGHT": ("right", "d"), "UP": ("up", "w"), "DOWN": ("down", "s")}
+_ROUNDING: Final = 1e-3
+"""What an action may be beyond its range, as a share of it: recordings are often in half precision."""
 _LETTERS: Final = "fqzxjkltyuo"
 """Keys for actions without a direction; the commands of ``dreamgym play`` have the others."""
 
@@ -39,8 +42,8 @@ def found_actions(env: gym.Env[Any, Any]) -> ActionSet:
     ):
         return _box(space.shape[0])
     raise ActionError(
-        f"expected Discrete actions, two or more, MultiBinary(n), or a finite Box of shape (n,); got {space}."
-        " Give a function that makes the environment in a wrapper with such actions"
+        f"expected Discrete actions, two or more, MultiBinary(n), or a finite Box of floats, of shape (n,); got "
+        f"{space}. Give a function that makes the environment in a wrapper with such actions"
     )
 
 
@@ -81,5 +84,36 @@ def own_action(space: gym.Space[Any], action: Any) -> Any:
         return space.start + action
     if isinstance(space, gym.spaces.Box):
         share = (np.asarray(action, np.float64) + 1.0) / 2.0
-        return np.clip(space.low + share * (space.high - space.low), space.low, space.high).astype(space.dtype)
+        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+        return np.clip(low + share * (high - low), low, high).astype(space.dtype)
     return (np.asarray(action) > 0.5).astype(np.int8)
+
+
+def described_actions(space: gym.Space[Any], given: NDArray[Any]) -> NDArray[np.float32]:
+    """Actions of a description, (T, A), of the environment's own, (T, ...): what :func:`own_action` undoes.
+
+    Raises:
+        ActionError: they are not in the space.
+    """
+    flat = given.reshape(len(given), -1)
+    found: NDArray[np.float32] | None
+    if isinstance(space, gym.spaces.Discrete):
+        index = flat.astype(np.float64) - float(space.start)
+        fits = flat.shape[1] == 1 and np.isin(index, np.arange(space.n)).all()
+        found = np.eye(int(space.n), dtype=np.float32)[index[:, 0].astype(int)] if fits else None
+    elif isinstance(space, gym.spaces.Box):
+        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+        fits = flat.shape[1:] == space.shape and np.isfinite(flat).all()
+        shares = (flat - low) / (high - low) if fits else flat
+        fits = fits and (shares >= -_ROUNDING).all() and (shares <= 1.0 + _ROUNDING).all()
+        found = np.clip(2.0 * shares - 1.0, -1.0, 1.0).astype(np.float32) if fits else None
+    else:
+        fits = flat.shape[1:] == space.shape and np.isin(flat, (0, 1)).all()
+        found = flat.astype(np.float32) if fits else None
+    if found is None:
+        raise ActionError(f"expected actions of {space}, got {given.dtype} of shape {given.shape}, {_range(given)}")
+    return found
+
+
+def _range(values: NDArray[Any]) -> str:
+    return f"from {values.min()} to {values.max()}" if values.size else "none"

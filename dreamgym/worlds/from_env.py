@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import platform
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -16,6 +17,7 @@ import numpy as np
 from dreamgym.errors import ConfigError, InstallationError
 from dreamgym.worlds import registry
 from dreamgym.worlds.base import ActionSet, Preprocess, Recording, RewardRule, World
+from dreamgym.worlds.found_actions import described_actions
 from dreamgym.worlds.random_players import DriftingPlayer, RandomPlayer
 from dreamgym.worlds.resize import Crop, Resize
 from dreamgym.worlds.world_env import WorldEnv, is_picture
@@ -87,21 +89,24 @@ def from_env(
         RewardError: a reward that is not finite.
     """
     name = name or _name(env)
-    if name in registry.BUILT_IN:
-        raise ConfigError(f"name: {name} is a world of the package; choose another name")
+    registry.require_new(name)
     if frame_skip < 1:
         raise ConfigError(f"frame_skip: expected 1 or more, got {frame_skip}")
-    make = functools.partial(_make, env, dict(arguments or {}), picture, frame_skip)
+    if picture not in (None, "observation", "render"):
+        raise ConfigError(f"picture: expected 'observation', 'render' or None, got {picture!r}")
+    arguments = dict(arguments or {})
+    rendered = picture == "render" or (picture is None and not _shows_pictures(env, arguments))
+    make = functools.partial(_make, env, arguments, rendered, frame_skip)
     seen = _probe(make)
-    limit = max_episode_steps or _registered_limit(env, frame_skip)
+    limit = max_episode_steps or _registered_limit(seen.env_id if isinstance(env, str) else None, frame_skip)
     resize = Resize(seen.frame_shape, crop or (0, seen.frame_shape[0], 0, seen.frame_shape[1]), grey)
     top, bottom, left, right = resize.crop
-    players = _players(seen)
+    players = changes.get("players") or _players(seen)
     described: dict[str, Any] = {
         "name": name,
         "env_id": env if isinstance(env, str) else name,
         "make_env": functools.partial(make_env, make, max_episode_steps=limit),
-        "preprocess": Preprocess(seen.frame_shape, resize),
+        "preprocess": Preprocess(seen.frame_shape, resize, zlib.crc32(repr(resize).encode())),
         "actions": seen.actions,
         "rewards": RewardRule(head="value"),
         "fps": max(1, round(seen.fps / frame_skip)),
@@ -114,6 +119,9 @@ def from_env(
         "recipe": RECIPE,
         "versions": functools.partial(_versions, f"crop {resize.crop}, grey {grey}, frame skip {frame_skip}"),
         "aspect": (right - left) / (bottom - top),
+        "accepts": functools.partial(_unlike_recorded, frame_skip),
+        "simulated_steps": _steps,
+        "own_actions": functools.partial(described_actions, seen.space),
     }
     return World(**{**described, **changes})
 
@@ -124,8 +132,9 @@ class _Seen:
 
     frame_shape: tuple[int, ...]
     actions: ActionSet
-    kind: type[gym.Space[Any]]
+    space: gym.Space[Any]
     fps: float
+    env_id: str | None
 
 
 def _probe(make: Callable[..., WorldEnv]) -> _Seen:
@@ -137,16 +146,15 @@ def _probe(make: Callable[..., WorldEnv]) -> _Seen:
             _, _, terminated, truncated, _ = env.step(env.action_space.sample())
             if terminated or truncated:
                 env.reset()
-        return _Seen(frame.shape, env.actions, type(env.env.action_space), float(env.metadata.get("render_fps") or 30))
+        spec = env.env.spec
+        fps = float(env.metadata.get("render_fps") or 30)
+        return _Seen(frame.shape, env.actions, env.env.action_space, fps, None if spec is None else spec.id)
     finally:
         env.close()
 
 
-def _make(
-    source: Source, arguments: Mapping[str, Any], picture: str | None, skip: int, render_mode: str | None
-) -> WorldEnv:
+def _make(source: Source, arguments: Mapping[str, Any], rendered: bool, skip: int, render_mode: str | None) -> WorldEnv:
     """The environment as the world shows it, without a time limit."""
-    rendered = picture == "render" or (picture is None and not _shows_pictures(source, arguments))
     return WorldEnv(_made(source, arguments, "rgb_array" if rendered else render_mode), rendered, skip)
 
 
@@ -193,13 +201,30 @@ def make_env(
     return env if max_episode_steps is None else gym.wrappers.TimeLimit(env, max_episode_steps)
 
 
+def _unlike_recorded(skip: int, env: gym.Env[Any, Any]) -> str | None:
+    """Why an environment is not what a description makes; None where it is."""
+    made = env.unwrapped
+    if isinstance(made, WorldEnv) and made.skip == skip:
+        return None
+    skips = f" that repeats actions {made.skip} times" if isinstance(made, WorldEnv) else ""
+    return (
+        f"got {made}{skips}, which is not made by its description. Wrap what the description's make_env() makes, or "
+        'take gym.make("dreamgym:Latent-v0", world_model=..., world=...)'
+    )
+
+
+def _steps(env: gym.Env[Any, Any]) -> int | None:
+    made = env.unwrapped
+    return made.steps if isinstance(made, WorldEnv) else None
+
+
 def _players(seen: _Seen) -> dict[str, Callable[[], Any]]:
     players: dict[str, Callable[[], Any]] = {
         "uniform": functools.partial(RandomPlayer, seen.actions, 1),
         "held": functools.partial(RandomPlayer, seen.actions, 10),
         "held_long": functools.partial(RandomPlayer, seen.actions, 40),
     }
-    if issubclass(seen.kind, gym.spaces.Box):
+    if isinstance(seen.space, gym.spaces.Box):
         players["drifting"] = functools.partial(DriftingPlayer, seen.actions)
     return players
 
@@ -212,11 +237,14 @@ def _name(env: Source) -> str:
     return "".join(word[:1].upper() + word[1:] for word in words)
 
 
-def _registered_limit(env: Source, skip: int) -> int:
-    spec = gym.spec(env.rpartition(":")[2]) if isinstance(env, str) else None
-    if spec is None or not spec.max_episode_steps or spec.max_episode_steps < skip:
-        raise ConfigError(f"max_episode_steps: expected a number, since {env} has no time limit of its own; add one")
-    return spec.max_episode_steps // skip
+def _registered_limit(env_id: str | None, skip: int) -> int:
+    limit = None if env_id is None else gym.spec(env_id).max_episode_steps
+    if not limit or limit < skip:
+        raise ConfigError(
+            f"max_episode_steps: expected a number, since {env_id or 'the environment'} has no time limit of its own; "
+            "add one"
+        )
+    return limit // skip
 
 
 def _versions(frames: str) -> dict[str, Any]:

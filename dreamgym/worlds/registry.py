@@ -18,6 +18,7 @@ __all__ = [
     "names",
     "register",
     "require_described",
+    "require_new",
 ]
 
 BUILT_IN: Final = {
@@ -38,8 +39,34 @@ def names() -> list[str]:
 
 
 def register(world: World) -> None:
-    """Add a world, or replace the one of its name."""
+    """Add a world, or replace the one of its name.
+
+    Raises:
+        ConfigError: its name cannot be part of an id, or is another spelling of a registered one.
+    """
+    _require_name(world.name)
+    other = next((name for name in _entries if _spelling(name) == _spelling(world.name)), world.name)
+    if other != world.name:
+        raise ConfigError(f"name: {world.name} is another spelling of the world {other}; choose another name")
     _entries[world.name] = world
+
+
+def require_new(name: str) -> None:
+    """Refuse a name that cannot be part of an id, or that the package's own worlds have in any spelling.
+
+    Raises:
+        ConfigError: it is such a name.
+    """
+    _require_name(name)
+    if _spelling(name) in map(_spelling, BUILT_IN):
+        raise ConfigError(f"name: {name} is a world of the package; choose another name")
+
+
+def _require_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9]+", name):
+        raise ConfigError(
+            f"name: expected letters and digits, for the ids Dream<name>-v0 and Latent<name>-v0; got {name!r}"
+        )
 
 
 def find(world: World | str | None = None) -> World:

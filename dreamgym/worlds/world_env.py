@@ -25,7 +25,9 @@ class WorldEnv(gym.Env[NDArray[np.uint8], Any]):
     Args:
         env: the environment.
         rendered: whether pictures are what ``render()`` gives.
-        skip: steps in which an action is repeated.
+        skip: steps in which an action is repeated; kept as ``skip``.
+
+    ``steps`` counts the steps of this environment since the last reset.
     """
 
     def __init__(self, env: gym.Env[Any, Any], rendered: bool, skip: int = 1) -> None:
@@ -33,12 +35,14 @@ class WorldEnv(gym.Env[NDArray[np.uint8], Any]):
         self.actions = found_actions(env)
         self.metadata, self.render_mode = env.metadata, env.render_mode
         self.action_space = self.actions.space()
-        self._rendered, self._skip = rendered, skip
+        self.skip, self.steps = skip, 0
+        self._rendered = rendered
         self._shape: tuple[int, ...] | None = None
-        self.observation_space = env.observation_space
+        shape = env.observation_space.shape
         if rendered:
-            env.reset(seed=0)
-            self.observation_space = gym.spaces.Box(0, 255, self._frame(None).shape, np.uint8)
+            env.reset()  # without a seed: with one, all environments would play the same unseeded episodes
+            shape = self._frame(None).shape
+        self.observation_space = gym.spaces.Box(0, 255, shape, np.uint8)
 
     @property
     def simulator(self) -> gym.Env[Any, Any]:
@@ -48,6 +52,7 @@ class WorldEnv(gym.Env[NDArray[np.uint8], Any]):
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[NDArray[np.uint8], dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(seed=seed, options=options)
+        self.steps = 0
         return self._frame(observation), info
 
     def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
@@ -55,17 +60,24 @@ class WorldEnv(gym.Env[NDArray[np.uint8], Any]):
 
         Raises:
             ObservationError: a frame of another size than before, or none.
-            RewardError: a reward that is not finite.
+            RewardError: a reward that is no finite number.
         """
         total, own = 0.0, own_action(self.env.action_space, action)
-        for _ in range(self._skip):
+        self.steps += 1
+        for _ in range(self.skip):
             observation, reward, terminated, truncated, info = self.env.step(own)
-            total += float(reward)
+            total += self._number(reward)
             if terminated or truncated:
                 break
         if not math.isfinite(total):
             raise RewardError(f"{self.simulator}: expected finite rewards, got {total}; correct the environment")
         return self._frame(observation), total, bool(terminated), bool(truncated), info
+
+    def _number(self, reward: Any) -> float:
+        try:
+            return float(reward)
+        except (TypeError, ValueError) as error:
+            raise RewardError(f"{self.simulator}: expected a number as reward, got {reward!r}; wrap it") from error
 
     def render(self) -> Any:
         """What the environment draws."""

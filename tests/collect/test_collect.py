@@ -14,6 +14,7 @@ from dreamgym.config import CollectConfig
 from dreamgym.data.episodes import episode_paths, read_episode
 from dreamgym.data.seeds import COLLECTION_SEEDS
 from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.worlds import registry
 from dreamgym.worlds.registry import find
 from tests.support.processes import running, wait_until
 
@@ -66,6 +67,16 @@ def test_a_recording_of_something_else_under_a_shards_name_is_left_alone(tmp_pat
     with pytest.raises(OutputFolderError, match=r"episode-000001\.npz: expected .* got another recording"):
         collect(config_for(tmp_path))
     assert second.read_bytes() == first.read_bytes()
+
+
+def test_frames_of_another_version_are_not_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    collect(config_for(tmp_path))
+    episode_paths(tmp_path)[1].unlink()
+    world = find()
+    changed = replace(world, preprocess=replace(world.preprocess, version=99))
+    monkeypatch.setitem(registry._entries, world.name, changed)
+    with pytest.raises(OutputFolderError, match="preprocess_version: '1' there, '99' now"):
+        collect(config_for(tmp_path))
 
 
 def test_another_configuration_or_a_folder_of_other_things_is_left_alone(tmp_path: Path):

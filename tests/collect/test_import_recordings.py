@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,10 +28,14 @@ from dreamgym.errors import (
     OutputFolderError,
     RewardError,
 )
+from dreamgym.worlds.base import Preprocess, World
+from dreamgym.worlds.resize import Resize
 from tests.support.toy_world import TOY
 
 NAME = "tests.support.toy_world:TOY"
 LIMIT = TOY.max_episode_steps
+RACING = World.from_env("CarRacing-v3", name="Racing")
+GREY = World.from_env("CarRacing-v3", name="GreyRacing", grey=True)
 
 
 class Told:
@@ -174,6 +180,38 @@ def test_actions_of_another_range_are_scaled_and_executed(tmp_path: Path) -> Non
         imported(tmp_path / "a", "obs", [arrays])
     (episode,) = imported(tmp_path / "b", "obs", [arrays], action_low=-2.0, action_high=2.0)
     assert episode.actions[0, 0] == -1.0 and episode.actions[len(episode) // 2, 0] == 0.0
+
+
+def test_the_environments_own_actions_are_those_of_a_described_world(tmp_path: Path) -> None:
+    arrays = {"obs": np.zeros((40, 8, 8, 3), np.uint8), "reward": np.zeros(40), "done": np.zeros(40, bool)}
+    arrays["action"] = np.linspace((-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), 40)  # as CarRacing takes them
+    world = "tests.collect.test_import_recordings:RACING"
+    (episode,) = imported(tmp_path / "a", "obs", [arrays], world=world)
+    assert episode.actions[0].tolist() == [-1.0, -1.0, -1.0]  # no gas and no brake
+    arrays["action"][5] = (0.0, 1.5, 0.0)
+    with pytest.raises(ActionError, match=r"rollout_0.*expected actions of Box.*--action-low"):
+        imported(tmp_path / "b", "obs", [arrays], world=world)
+    (scaled,) = imported(tmp_path / "c", "obs", [arrays], world=world, action_low=-2.0, action_high=2.0)
+    assert scaled.actions[5].tolist() == [0.0, 0.75, 0.0]
+
+
+def test_grey_worlds_have_grey_frames_of_any_size(tmp_path: Path) -> None:
+    red = np.zeros((40, 64, 64, 3), np.uint8)
+    red[..., 0] = 200
+    others = {"reward": np.zeros(40), "done": np.zeros(40, bool), "action": np.zeros((40, 3))}
+    world = "tests.collect.test_import_recordings:GREY"
+    for name, frames in {"as V's": red, "smaller": red[:, :32, :32]}.items():
+        (episode,) = imported(tmp_path / name, "obs", [{"obs": frames, **others}], world=world)
+        assert np.unique(episode.frames).tolist() == [60]
+
+
+def test_one_channel_may_be_left_out(tmp_path: Path) -> None:
+    cropped = replace(TOY, preprocess=Preprocess((20, 20, 1), Resize((20, 20, 1), (0, 10, 0, 20))))
+    frames = np.zeros((40, 20, 20), np.uint8)
+    frames[:, :10] = 200
+    module = import_module("dreamgym.collect.import_recordings")
+    pictures = module._pictures(module._Steps("here", 40, frames, frames, None, None), cropped, False)
+    assert np.unique(pictures).tolist() == [200]
 
 
 def test_counted_units_are_told_by_the_smallest_gain(tmp_path: Path) -> None:

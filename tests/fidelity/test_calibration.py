@@ -35,12 +35,12 @@ def test_cdf_at_a_temperature_is_that_of_the_samples() -> None:
 
 
 def test_what_m_says_is_calibrated_where_it_is_true(toy_world_model: WorldModel) -> None:
-    true = calibration(forecast(toy_world_model, [seen_by(toy_world_model, 400, seed) for seed in range(2)]))
+    true = calibration(forecast(toy_world_model, [seen_by(toy_world_model, 400, seed) for seed in range(2)]), 50)
     assert true["steps"] == 800
     assert true["latents"]["largest_gap"] < 0.02
     assert true["latents"]["below_5_percent"] == pytest.approx(0.05, abs=0.015)
     off = [seen_by(toy_world_model, 400, seed) for seed in range(2)]
-    false = calibration(forecast(toy_world_model, [replace(played, z=played.z + 1.0) for played in off]))
+    false = calibration(forecast(toy_world_model, [replace(played, z=played.z + 1.0) for played in off]), 50)
     assert false["latents"]["largest_gap"] > 0.1
     assert false["latents"]["log_likelihood"] < true["latents"]["log_likelihood"]
 
@@ -67,8 +67,9 @@ def test_bins_are_as_by_hand() -> None:
     termination = np.where(np.arange(count) < 10, 0.6, 5e-5)
     ended = (np.arange(count) < 5).astype(float)
     quantiles = np.tile((np.arange(count)[:, None] + 0.5) / count, 2)
-    found = calibration(Forecasts(predicted, made, termination, ended, quantiles, np.zeros((count, 2))))
+    found = calibration(Forecasts(predicted, made, termination, ended, quantiles, np.zeros((count, 2))), 50)
     assert found["progress"]["ratio"] == pytest.approx(1.0)
+    assert found["progress"]["error_of_total"] == pytest.approx(0.0)
     assert found["progress"]["mean_bin_error"] == pytest.approx(0.0)
     assert [entry["steps"] for entry in found["progress"]["bins"]] == [100] * 10
     low, high = found["termination"]["bins"]
@@ -83,6 +84,16 @@ def test_bins_are_as_by_hand() -> None:
     assert found["latents"]["largest_gap"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_the_error_of_the_sum_is_a_share_of_what_was_paid_and_charged() -> None:
+    made = np.tile([3.0, -2.0], 300)  # 1 a pair
+    nothing = np.zeros(600)
+    forecasts = Forecasts(np.tile([3.5, -2.0], 300), made, nothing, nothing, np.zeros((600, 2)), np.zeros((600, 2)))
+    progress = calibration(forecasts, 20)["progress"]
+    assert (progress["ratio"], progress["error_of_total"]) == (pytest.approx(1.5), pytest.approx(0.5 / 5.0))
+    assert progress["explained"] is None  # seconds of 20 steps all pay the same
+    assert progress["window"] == 20
+
+
 def test_a_second_lap_is_no_error_of_progress(toy_world_model: WorldModel) -> None:
     played = seen_by(toy_world_model, 40)
     rewards = np.where(np.arange(40) < 20, 1000.0 / 20, 0.0).astype(np.float32) - np.float32(0.1)
@@ -90,7 +101,7 @@ def test_a_second_lap_is_no_error_of_progress(toy_world_model: WorldModel) -> No
     found = forecast(toy_world_model, [nearly])
     assert found.made[:20].tolist() == [1.0] * 20
     assert np.isnan(found.made[20:]).all()
-    progress = calibration(found)["progress"]
+    progress = calibration(found, 50)["progress"]
     assert progress["actual_total"] == 20
     assert progress["predicted_total"] == pytest.approx(found.progress[:20].sum())
     assert sum(entry["steps"] for entry in progress["bins"]) == 20

@@ -85,6 +85,7 @@ def small(out: Path, **changes: Any) -> PipelineConfig:
         ({"evolve": {"population": 2}}, "population"),
         ({"seed": 898}, "seed"),
         ({"recordings": {}}, "recordings"),
+        ({"recordings": {"short": Recording(mix={"follower": 1.0}, frames=300, lengths=(20, 30))}}, "recordings"),
         ({"own_recording": Recording(mix={"nobody": 1.0}, frames=9, lengths=(9,))}, "mix"),
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),

@@ -9,9 +9,9 @@ import pytest
 
 from dreamgym.errors import ConfigError
 from dreamgym.memory.mdn_rnn import MDNRNN
-from dreamgym.world_model.start_states import hard_contexts, start_bank
+from dreamgym.world_model.start_states import hard_contexts, require_long_enough, start_bank
 from dreamgym.worlds.car_racing.hard_moments import HARD_MOMENTS
-from tests.support.latent_episodes import LENGTH, STUCK_FROM, toy_latents
+from tests.support.latent_episodes import LENGTH, STUCK_FROM, toy_episode, toy_latents
 
 
 def test_hard_contexts_are_of_every_kind_by_its_share_and_marked():
@@ -41,6 +41,13 @@ def test_rewards_of_a_world_without_an_end_to_its_progress_do_not_begin_a_dream(
     paid = replace(toy_latents(), progress=np.full(LENGTH, -8.0, np.float32), total_units=1.0)
     assert not start_bank(MDNRNN(4, 3, 8, 2), [paid], **sizes, cap=None).progress.any()
     assert start_bank(MDNRNN(4, 3, 8, 2), [toy_latents()], **sizes).progress[2:].all()
+
+
+def test_episodes_that_are_all_too_short_are_refused_with_the_longest():
+    short = [toy_episode(length, 0.0) for length in (12, 30)]
+    with pytest.raises(ConfigError, match=r"more than 30 steps.*the longest of 2 has 30"):
+        require_long_enough(short)
+    assert [len(episode) for episode in require_long_enough([*short, toy_episode(31, 0.0)])] == [31]
 
 
 def test_no_start_of_an_episode_is_mirrored():

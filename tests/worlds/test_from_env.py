@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dreamgym.collect.collect import record_episode
 from dreamgym.config import PipelineConfig
+from dreamgym.data.episodes import read_episode, write_episode
 from dreamgym.errors import ActionError, ConfigError, ObservationError, RewardError
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.play.commands import require_free
@@ -25,6 +26,7 @@ from dreamgym.worlds import registry
 from dreamgym.worlds.base import ModelSizes, World, actions_from_card, to_card
 from dreamgym.worlds.from_env import PROBED_STEPS
 from dreamgym.worlds.registry import find
+from dreamgym.wrappers import LatentObservation, VectorLatentObservation
 
 Frames = Callable[[int], Any]
 
@@ -183,6 +185,85 @@ def test_a_description_can_be_sent_to_a_process_and_trained_by_its_recipe(
     assert config.recordings == world.recordings and config.evolve.smoothness == 0.0
 
 
+@pytest.mark.parametrize("picture", ["observation", "render"])
+def test_resets_without_a_seed_differ_and_with_one_repeat(picture: Literal["observation", "render"]) -> None:
+    class Random(Screen):
+        """Begins at a random number of steps."""
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+            super().reset(seed=seed)
+            self.steps = int(self.np_random.integers(10**9))
+            return self._seen(), {}
+
+    world = world_of(lambda mode: Random(mode, DISCRETE, bar, True, lambda _: 0.0), picture=picture)
+    envs = [world.make_env() for _ in range(3)]
+
+    def begun(seed: int | None) -> list[int]:
+        for env in envs:
+            env.reset(seed=seed)
+        return [env.unwrapped.simulator.steps for env in envs]  # type: ignore[attr-defined]
+
+    assert len(set(begun(None))) == 3
+    assert len(set(begun(5))) == 1
+    assert begun(5) == begun(5)
+
+
+def test_an_environments_own_key_for_success_does_not_hide_its_termination(tmp_path: Path) -> None:
+    class Succeeds(Screen):
+        def step(self, action: Any) -> Any:
+            observation, reward, terminated, truncated, _ = super().step(action)
+            return observation, reward, np.bool_(terminated), truncated, {"complete": True}
+
+    world = world_of(lambda mode: Succeeds(mode, DISCRETE, bar, True), max_episode_steps=100)
+    write_episode(tmp_path / "episode.npz", record_episode(world.players["uniform"](), 0, 100, world=world))
+    episode = read_episode(tmp_path / "episode.npz")
+    assert (len(episode), episode.terminated, episode.complete, episode.failed) == (60, True, False, True)
+
+
+def test_players_of_ones_own_record() -> None:
+    class Mine:
+        pass
+
+    world = world_of(screen(), players={"mine": Mine})
+    assert {name: dict(each.mix) for name, each in world.recordings.items()} == {"random": {"mine": 1.0}}
+
+
+def test_frames_cut_otherwise_are_another_version() -> None:
+    settings: list[dict[str, Any]] = [{}, {"crop": (0, 5, 0, 12)}, {"grey": True}]
+    versions = [world_of(screen(), **each).preprocess.version for each in settings]
+    assert len(set(versions)) == 3
+    assert versions == [world_of(screen(), **each).preprocess.version for each in settings]
+
+
+def test_a_name_without_its_version_is_the_latest() -> None:
+    with pytest.warns(UserWarning, match="latest"):
+        world = World.from_env("CarRacing", name="Racing")
+    assert world.max_episode_steps == 1000
+
+
+def test_own_actions_become_those_of_the_description() -> None:
+    discrete = world_of(screen(actions=SPACES["discrete"][0]))  # 2, 3 and 4
+    box, binary = (world_of(screen(actions=SPACES[name][0])) for name in ("box", "binary"))
+    for world, own, wanted in (
+        (discrete, [2, 4], [[1, 0, 0], [0, 0, 1]]),
+        (box, [[-2.0, 0.0], [1.0, 10.0]], [[-1.0, -1.0], [0.5, 1.0]]),
+        (binary, [[0, 1, 1, 0]], [[0, 1, 1, 0]]),
+    ):
+        assert world.own_actions is not None
+        described = world.own_actions(np.array(own))
+        assert described.dtype == np.float32 and described.tolist() == wanted
+        env = world.make_env()
+        env.reset(seed=0)
+        for action in described:
+            env.step(world.actions.as_given(action))
+        assert np.allclose(env.unwrapped.simulator.done, own)  # type: ignore[attr-defined]
+    refused = [(discrete, [1]), (discrete, [2.5]), (discrete, [[2, 3]]), (box, [[-2.1, 0.0]]), (box, [[np.nan, 0.0]])]
+    for world, own in [*refused, (box, [1.0]), (binary, [[0, 2, 0, 0]])]:
+        assert world.own_actions is not None
+        with pytest.raises(ActionError, match="expected actions of"):
+            world.own_actions(np.array(own))
+
+
 REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "no pictures": (
         screen(frames=lambda step: np.zeros(4, np.float32), observed=False),
@@ -198,6 +279,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
         "every frame",
     ),
     "reward": (screen(pays=lambda step: float("nan") if step > 20 else 0.0), {}, RewardError, "finite rewards"),
+    "several rewards": (screen(pays=lambda step: np.zeros(2)), {}, RewardError, "a number as reward"),  # type: ignore[arg-type, return-value]
     "tuple": (screen(actions=gym.spaces.Tuple([DISCRETE])), {}, ActionError, "Discrete"),
     "one action": (screen(actions=gym.spaces.Discrete(1)), {}, ActionError, "two or more"),
     "unbounded": (screen(actions=gym.spaces.Box(-np.inf, np.inf, (2,))), {}, ActionError, "finite Box"),
@@ -206,6 +288,9 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "no such module": ("no_such_module:Nowhere-v0", {"name": None}, ConfigError, "no_such_module"),
     "no name": (screen(), {"name": None}, ConfigError, "name"),
     "a name that is taken": ("CarRacing-v3", {"name": None}, ConfigError, "world of the package"),
+    "another spelling of it": ("CarRacing-v3", {"name": "carRacing"}, ConfigError, "world of the package"),
+    "a name for no id": ("CarRacing-v3", {"name": "My World"}, ConfigError, "letters and digits"),
+    "picture": (screen(), {"picture": "rendered"}, ConfigError, "picture"),
     "no time limit": (screen(), {"max_episode_steps": None}, ConfigError, "max_episode_steps"),
     "crop": (screen(), {"crop": (0, 11, 0, 12)}, ConfigError, "crop"),
     "skip": (screen(), {"frame_skip": 0}, ConfigError, "frame_skip"),
@@ -249,13 +334,41 @@ def test_the_examples_record(module: str, library: str, player: str, monkeypatch
     assert episode.frames.std(axis=(1, 2, 3)).min() > 5  # something is drawn
 
 
-@pytest.mark.parametrize("kind", SPACES)
-def test_it_can_be_seen_through_v_and_m(kind: str, make_world_model: Callable[..., WorldModel]) -> None:
-    world = world_of(screen(actions=SPACES[kind][0]))
+def bundle_of(world: World, make_world_model: Callable[..., WorldModel]) -> WorldModel:
+    """Of an untrained V and M."""
     model = make_world_model(latent_size=8, hidden_size=12)
     memory = MDNRNN(8, world.actions.size, 12, 3).eval().requires_grad_(False)
     card = {"world": world.name, "actions": to_card(world.actions), "rewards": to_card(world.rewards)}
-    bundle = WorldModel(model.vision, memory, model.starts, None, {**model.card, **card})
+    return WorldModel(model.vision, memory, model.starts, None, {**model.card, **card})
+
+
+def test_wrappers_take_what_the_description_makes_alone(make_world_model: Callable[..., WorldModel]) -> None:
+    world, other = (world_of(screen(), frame_skip=skip) for skip in (4, 2))
+    arguments = {"world_model": bundle_of(world, make_world_model), "world": world}
+    for env in (screen()("rgb_array"), other.make_env()):
+        with pytest.raises(ObservationError, match=r"make_env\(\)"):
+            LatentObservation(env, **arguments)
+        with pytest.raises(ObservationError, match=r"make_env\(\)"):
+            VectorLatentObservation(gym.vector.SyncVectorEnv([lambda env=env: env]), **arguments)  # type: ignore[misc]
+    LatentObservation(world.make_env(), **arguments).reset(seed=0)
+    skipping = LatentObservation(Twice(world.make_env()), **arguments)
+    skipping.reset(seed=0)
+    with pytest.raises(ObservationError, match="one step of its own"):
+        skipping.step(0)
+
+
+class Twice(gym.Wrapper[Any, Any, Any, Any]):
+    """Makes two steps of one."""
+
+    def step(self, action: Any) -> Any:
+        self.env.step(action)
+        return self.env.step(action)
+
+
+@pytest.mark.parametrize("kind", SPACES)
+def test_it_can_be_seen_through_v_and_m(kind: str, make_world_model: Callable[..., WorldModel]) -> None:
+    world = world_of(screen(actions=SPACES[kind][0]))
+    bundle = bundle_of(world, make_world_model)
     env = gym.make("dreamgym:Latent-v0", world_model=bundle, world=world)
     assert env.action_space == world.actions.space()
     env.reset(seed=1)

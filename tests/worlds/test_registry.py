@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dreamgym.errors import ConfigError
-from dreamgym.worlds.registry import find
+from dreamgym.worlds.registry import find, names, register
+
+
+@pytest.mark.parametrize(("name", "message"), [("car-Racing", "letters"), ("carRacing", "spelling"), ("", "letters")])
+def test_a_name_that_would_mean_another_world_or_no_id_is_refused(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        register(replace(find("doom-take-cover"), name=name))
+    assert "carRacing" not in names()
 
 
 @pytest.mark.parametrize("world", ["no_such_module:WORLD", ":", ".relative:WORLD", "math:", "", 5])

@@ -51,8 +51,9 @@ def test_the_expected_reward_is_the_constant_and_the_scaled_share_of_a_unit() ->
 
 
 def test_completion_is_what_the_last_info_says_under_the_rules_key() -> None:
-    assert RewardRule().completed({"complete": True}) is True
-    lap = RewardRule(completion="lap_finished")
+    assert RewardRule(cap=1.0).completed({"complete": True}) is True
+    assert RewardRule().completed({"complete": True}) is False  # an environment's own key: nothing can be complete
+    lap = RewardRule(cap=1.0, completion="lap_finished")
     assert lap.completed({"lap_finished": np.True_}) is True
     assert lap.completed({"complete": True}) is False
 
