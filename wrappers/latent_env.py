@@ -65,6 +65,7 @@ class LatentEnv(Remade, gym.Env[NDArray[Any], Any]):
       that the bundle names. A bundle never imports anything.
     * `time_limit=None`: steps after which the real environment truncates by itself; `"world"` for the world's limit.
       It is there for `Latent-v0`, where it may be longer or None; `max_episode_steps` of `gym.make` can but shorten it.
+      `gym.make_vec` takes it as `max_episode_steps`.
 
     `reset(options=...)` is passed on to the real environment; a dream's options are refused.
 

@@ -116,6 +116,8 @@ class PlayConfig(WorldSettings):
     """Decides the real episode and the dream; drawn afresh when not given."""
     trust_pickle: bool = False
     """Unpickle an SB3 archive, which runs code of its author's choosing."""
+    vec_normalize: Path | None = None
+    """Statistics that an SB3 archive's observations were normalized with; unpickled, too."""
 
     def __post_init__(self) -> None:
         require(self.frames > 0, "frames", "a positive number", self.frames)

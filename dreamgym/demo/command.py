@@ -17,7 +17,7 @@ from dreamgym.evaluate.episode import RealSettings
 from dreamgym.evaluate.real import play_episodes
 from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
 from dreamgym.evolve.dream_rollouts import DreamTrials
-from dreamgym.files import claim_folder, write_json
+from dreamgym.files import claim_folder, whole_lines, write_json
 from dreamgym.reporting import provenance, text_table
 from dreamgym.world_model import WorldModel, locate
 from dreamgym.worlds.base import World
@@ -76,7 +76,7 @@ def _demonstrate(config: DemoConfig, world_model: WorldModel, world: World, step
     real, real_rate = _play(config, controllers, world_model, world, steps)
     filmed = film(world_model.controller or fresh, world_model, world, SEEDS[0], config.out, max_steps=steps)
     print(_table(dreams, real, dream_rate, real_rate))
-    print(f"evolved for {generations} generations, {config.seconds:g} s; {config.episodes} real episodes")
+    print(f"evolved for {config.seconds:g} s, {generations} generations in all; {config.episodes} real episodes")
     print(f"film: {config.out / 'demo.mp4'} (return {filmed:.0f}) and {config.out / 'demo.gif'}")
     report = {
         **provenance(config, world, world_model, locate(config.world_model, config.world)),
@@ -103,7 +103,10 @@ def _check(config: DemoConfig) -> None:
 
 
 def _evolve(config: DemoConfig, world_model: WorldModel) -> tuple[LinearController, float, int]:
-    """A controller evolved from zeros for ``config.seconds``, the dream's steps a second, and the generations."""
+    """A controller evolved for ``config.seconds``, the dream's steps a second, and the generations in all.
+
+    It goes on from the folder's, or else begins with zeros.
+    """
     has_progress = world_model.rewards.cap is not None
     settings = EvolveConfig(
         out=config.out / "evolve",
@@ -123,12 +126,11 @@ def _evolve(config: DemoConfig, world_model: WorldModel) -> tuple[LinearControll
         seed=config.seed,
         workers=config.workers,
     )
-    steps, done, started = 0, 0, time.monotonic()
+    steps, started = 0, time.monotonic()
 
     def count(generation: int, _: LinearController, scores: RolloutScores) -> None:
-        nonlocal steps, done
+        nonlocal steps
         steps += int(scores.lengths.sum())
-        done = generation + 1
 
     with DreamTrials(settings) as trials:
         controller = evolve(
@@ -139,7 +141,7 @@ def _evolve(config: DemoConfig, world_model: WorldModel) -> tuple[LinearControll
             deadline=started + config.seconds,
             on_generation=count,
         )
-    return controller, steps / (time.monotonic() - started), done
+    return controller, steps / (time.monotonic() - started), len(whole_lines(settings.out / "generations.jsonl"))
 
 
 def _play(

@@ -71,7 +71,8 @@ class DreamEnv(Dreaming, gym.Env[NDArray[Any], Any]):
     * `device="cpu"`: where to run.
     * `fast=False`: True steps with loops that numba compiles (CPU): equal to 1e-5 a step instead of to the bit.
     * `time_limit=None`: steps after which the dream truncates by itself; `"world"` for the bundle's limit. It is there
-      for `Dream-v0`, where it may be longer or None; `max_episode_steps` of `gym.make` can but shorten it.
+      for `Dream-v0`, where it may be longer or None; `max_episode_steps` of `gym.make` can but shorten it. In
+      `gym.make_vec` it is `max_episode_steps`.
 
     ## Version History
     - v0: Original version

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from dreamgym.config import EvaluateConfig
 from dreamgym.data.seeds import TEST_SEEDS
+from dreamgym.dream.temperature import parse_temperature
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.evaluate.dream import evaluate_dream
 from dreamgym.evaluate.episode import RealSettings
@@ -123,7 +124,7 @@ def _policy(config: EvaluateConfig, seeds: range) -> _Subject:
     model = WorldModel.load(config.world_model, world=config.world)
     world = (require_described if seeds else described)(config.world, model.world_name)
     policy = load_policy(config.controller, model, trust_pickle=config.trust_pickle, vec_normalize=config.vec_normalize)
-    temperature = config.temperature if config.temperature is not None else model.temperature
+    temperature, _ = parse_temperature(config.temperature, model.temperature)
     dreams = _DREAMS if config.dream_episodes is None else config.dream_episodes
     settings = RealSettings(config.latent, config.exact_drawing)
 

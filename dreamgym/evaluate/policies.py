@@ -113,11 +113,11 @@ def _load_archive(path: str) -> Any:
         ) from error
     if not zipfile.is_zipfile(path):
         raise ConfigError(f"{path}: expected an SB3 archive, got a file that is no zip archive; copy it again")
-    algorithms = [getattr(stable_baselines3, name) for name in ("PPO", "A2C", "SAC", "TD3", "DDPG")]
+    algorithms = [getattr(stable_baselines3, name) for name in ("PPO", "A2C", "SAC", "TD3", "DDPG", "DQN")]
     try:
         import sb3_contrib
 
-        algorithms += [getattr(sb3_contrib, name) for name in ("RecurrentPPO", "TQC", "TRPO", "CrossQ")]
+        algorithms += [getattr(sb3_contrib, name) for name in ("RecurrentPPO", "TQC", "TRPO", "CrossQ", "QRDQN", "ARS")]
     except ImportError:
         pass
     problems: dict[str, list[str]] = {}  # most say the same

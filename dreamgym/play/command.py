@@ -67,7 +67,9 @@ def make_session(config: PlayConfig, default_player: str) -> Session:
 
     world_model = WorldModel.load(config.world_model, world=config.world)
     require_free(world_model.actions)
-    found = players(world_model, config.controller, trust_pickle=config.trust_pickle)
+    found = players(
+        world_model, config.controller, trust_pickle=config.trust_pickle, vec_normalize=config.vec_normalize
+    )
     folder = None if config.save_episodes is None else EpisodeFolder(config.save_episodes, config)
     seed = config.seed
     if seed is None:

@@ -111,21 +111,29 @@ class RandomPlayer:
                 taken.add(number)
 
 
-def players(world_model: WorldModel, controller: Path | None = None, *, trust_pickle: bool = False) -> list[Player]:
+def players(
+    world_model: WorldModel,
+    controller: Path | None = None,
+    *,
+    trust_pickle: bool = False,
+    vec_normalize: Path | None = None,
+) -> list[Player]:
     """Everyone who can play, in the order that the key goes through them.
 
     Args:
         world_model: whose own controller can play, if it has one.
         controller: a controller's file or an SB3 archive, which then comes before the bundle's own.
         trust_pickle: whether an archive may be unpickled.
+        vec_normalize: statistics that an archive's observations were normalized with.
 
     Raises:
         BundleError, UntrustedPickleError: as :func:`dreamgym.evaluate.policies.load_policy`.
     """
     actions = world_model.actions
     found: list[Player] = [Person(actions.size)]
+    if controller is not None or vec_normalize is not None:
+        policy = load_policy(controller, world_model, trust_pickle=trust_pickle, vec_normalize=vec_normalize)
     if controller is not None:
-        policy = load_policy(controller, world_model, trust_pickle=trust_pickle)
         name = controller.absolute().parent.name if controller.stem == "controller" else controller.stem
         found.append(PolicyPlayer(policy, name[:14], name))
     if world_model.controller is not None:

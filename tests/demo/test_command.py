@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamgym.config import DemoConfig
+from dreamgym.config import DemoConfig, EvolveConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.demo import command, run
 from dreamgym.errors import ConfigError, InstallationError, OutputFolderError
@@ -33,6 +33,22 @@ def test_demo_evolves_plays_and_films(toy_bundle: Path, tmp_path: Path, capsys: 
     assert LinearController.load(out / "evolve" / "controller.safetensors").parameters.shape == (63,)
     assert (out / "demo.mp4").stat().st_size > 1000
     assert (out / "demo.gif").read_bytes().startswith(b"GIF8")
+
+
+def test_a_demo_that_goes_on_counts_all_its_generations(
+    toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DemoConfig(out=tmp_path, world_model=toy_bundle, seconds=1e-9, workers=1)
+    (tmp_path / "evolve").mkdir()
+    world = WorldModel.load(toy_bundle)
+
+    def evolve(settings: EvolveConfig, *_: object, **__: object) -> LinearController | None:
+        with (settings.out / "generations.jsonl").open("a") as log:
+            log.write("{}\n{}\n")
+        return world.controller
+
+    monkeypatch.setattr(command, "evolve", evolve)
+    assert [command._evolve(config, world)[2] for _ in range(2)] == [2, 4]
 
 
 def test_fresh_controller_is_filmed_where_there_is_no_other(toy_bundle: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from dreamgym.config import EvaluateConfig
 from dreamgym.data.seeds import TEST_SEEDS
-from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.errors import ConfigError, OutputFolderError, TemperatureError
 from dreamgym.evaluate import command, evaluate_real, run
 from dreamgym.evaluate import played as played_module
 from dreamgym.files import file_sha256
@@ -211,6 +211,20 @@ def test_the_command_takes_other_seeds_and_no_dreams(toy_bundle: Path, tmp_path:
     settings = options["settings"]
     assert (list(seeds), settings.latent, settings.exact_drawing) == ([7], "mean", False)
     assert "dream" not in json.loads(out.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("temperature", [float("nan"), -1.0, 0.0])
+def test_a_temperature_is_refused_though_nothing_is_dreamed(
+    toy_bundle: Path, tmp_path: Path, short_drives: list[Any], temperature: float
+) -> None:
+    out = tmp_path / "report.json"
+    with pytest.raises(TemperatureError):
+        run(
+            EvaluateConfig(
+                world_model=toy_bundle, episodes=1, dream_episodes=0, first_seed=7, temperature=temperature, out=out
+            )
+        )
+    assert not short_drives and not list(tmp_path.iterdir())
 
 
 def test_the_command_keeps_what_is_not_its_own(toy_bundle: Path, tmp_path: Path, short_drives: list[Any]) -> None:

@@ -184,6 +184,26 @@ def test_an_sb3_archive_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unpickling")
+@pytest.mark.parametrize("name", ["DQN", "QRDQN", "PPO"])
+def test_archives_of_discrete_agents_drive(toy_world_model: WorldModel, tmp_path: Path, name: str) -> None:
+    pytest.importorskip("stable_baselines3")
+    library = pytest.importorskip("sb3_contrib" if name == "QRDQN" else "stable_baselines3")
+    import gymnasium as gym
+
+    class Env(gym.Env[Any, Any]):
+        observation_space = gym.spaces.Box(-10, 10, (20,), np.float32)
+        action_space = gym.spaces.Discrete(5)
+
+    sizes = {"buffer_size": 10} if name != "PPO" else {"n_steps": 8, "batch_size": 8}
+    getattr(library, name)("MlpPolicy", Env(), device="cpu", seed=0, **sizes).save(tmp_path / "agent.zip")
+    policy = load_policy(tmp_path / "agent.zip", toy_world_model, trust_pickle=True)
+    actions = policy(np.random.default_rng(0).standard_normal((30, 20)).astype(np.float32))
+    assert {tuple(action) for action in actions.tolist()} <= {
+        tuple(np.float32(action).tolist()) for action in toy_world_model.actions.discrete
+    }
+
+
+@pytest.mark.filterwarnings("ignore:unpickling")
 def test_what_is_no_archive_is_said_once(toy_world_model: WorldModel, tmp_path: Path) -> None:
     pytest.importorskip("stable_baselines3")
     path = tmp_path / "ppo.zip"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamgym.errors import BundleNotFoundError
+from dreamgym.errors import BundleNotFoundError, ConfigError
 from dreamgym.play.players import choose, players
 from dreamgym.world_model import WorldModel
 
@@ -18,6 +18,12 @@ def test_missing_controller_is_reported_with_the_remedy(make_world_model: object
     assert [player.label for player in found] == ["You", "Random"]
     with pytest.raises(BundleNotFoundError, match="--controller"):
         choose(found, "controller")
+
+
+def test_statistics_are_an_archives_alone(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    for controller in (None, tmp_path / "mine.safetensors"):
+        with pytest.raises(ConfigError, match="vec_normalize: expected an SB3 archive"):
+            players(toy_world_model, controller, vec_normalize=tmp_path / "statistics.pkl")
 
 
 def test_given_controller_comes_before_the_bundles_own(toy_world_model: WorldModel, tmp_path: Path) -> None:
