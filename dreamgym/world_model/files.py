@@ -89,7 +89,9 @@ def write_bundle(
     tensors: Mapping[str, Mapping[str, Tensor]],
     metadata: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> None:
-    """Write a new folder beside the target, then put it there; files and what they say besides are given by name.
+    """Write a new folder beside the target, then put it there.
+
+    Tensors are given by the name of their file, and so is what a file says besides.
 
     A process killed at any moment leaves the old bundle or the new one: between the two renames the old one is under
     the name ``.NAME.previous``, where readers look as well.

@@ -52,7 +52,9 @@ def register(world: World) -> None:
 
 
 def require_new(name: str) -> None:
-    """Refuse a name that cannot be part of an id, or that the package's own worlds have in any spelling.
+    """Refuse a name that no world of a user's own can have.
+
+    It cannot be part of an id, or one of the package's worlds has it in some spelling.
 
     Raises:
         ConfigError: it is such a name.

@@ -75,7 +75,10 @@ class RewardRule:
         return cast(A, self.constant + self.scale * self.counted(head_output) / self.unit)
 
     def completed(self, info: Mapping[str, Any]) -> bool:
-        """Whether an episode was complete, by the ``info`` of its last step; never without a :attr:`cap`."""
+        """Whether an episode was complete, by the ``info`` of its last step.
+
+        Without a :attr:`cap` none is.
+        """
         return self.cap is not None and bool(info.get(self.completion, False))
 
     def units(self, rewards: Array, total_units: float) -> Array:
