@@ -321,7 +321,7 @@ def episodes_sha256(folders: Sequence[Path]) -> str | None:
     """
     if not all(folder.is_dir() for folder in folders):
         return None
-    lines = (f"{path.parent.name}/{path.name} {file_sha256(path)}\n" for path in episode_paths(*folders))
+    lines = (f"{_folder_and_name(path)} {file_sha256(path)}\n" for path in episode_paths(*folders))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -330,5 +330,10 @@ def is_held_out(path: Path) -> bool:
 
     A hash of its folder's and its own name decides.
     """
-    digest = hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()
+    digest = hashlib.sha256(_folder_and_name(path).encode()).digest()
     return int.from_bytes(digest[:4], "big") < _HELD_OUT_SHARE * 2**32
+
+
+def _folder_and_name(path: Path) -> str:
+    """The last two parts of a path, however it is written."""
+    return "/".join(path.absolute().parts[-2:])

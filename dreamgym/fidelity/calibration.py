@@ -52,7 +52,8 @@ def forecast(world_model: WorldModel, seen: Sequence[SeenEpisode], temperature: 
         hidden, _ = world_model.memory(each.z[None, :-1], each.actions[None])
         prediction = world_model.memory.predict(hidden[0])
         following = each.z[1:]
-        made = torch.from_numpy(known_progress(each.progress, each.episode.total_units, each.rule))
+        episode = each.episode
+        made = torch.from_numpy(known_progress(each.progress, episode.total_units, each.rule, failed=episode.failed))
         columns.append(
             (
                 prediction.reward,

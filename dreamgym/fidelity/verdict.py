@@ -155,6 +155,8 @@ def _memory(curves: Mapping[str, Any], step: int) -> Finding:
     horizon = min(step, len(curves.get("horizons", ())))
     if not horizon:
         return Finding(about, None, "no recorded episode was long enough.")
+    if curves["windows"] < 2:
+        return Finding(about, None, "one recorded episode alone was long enough, which has no other to compare with.")
     dream, hold, other = (curves["latent"][name][horizon - 1] for name in ("dream", "hold", "other"))
     return Finding(
         about,

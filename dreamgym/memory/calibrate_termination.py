@@ -19,7 +19,7 @@ from dreamgym.data.latents import LatentEpisode
 from dreamgym.errors import ConfigError
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, MDNRNN
 
-__all__ = ["Calibration", "calibrate_terminations"]
+__all__ = ["Calibration", "calibrate_terminations", "require_failures"]
 
 LEAST_FAILURES: Final = 20
 """Held-out episodes that must have ended by themselves."""
@@ -32,6 +32,22 @@ class Calibration(NamedTuple):
     shift: float
     before: float
     after: float
+
+
+def require_failures(episodes: Sequence[LatentEpisode]) -> None:
+    """Refuse held-out episodes of which too few end by themselves.
+
+    Mirror images do not count.
+
+    Raises:
+        ConfigError: fewer than 20 do.
+    """
+    failures = sum(episode.failed and not episode.mirrored for episode in episodes)
+    if failures < LEAST_FAILURES:
+        raise ConfigError(
+            f"latents: expected at least {LEAST_FAILURES} held-out episodes that end by themselves, to calibrate the "
+            f"termination head; got {failures}. Record more episodes, or train without calibration"
+        )
 
 
 @torch.no_grad()
@@ -51,12 +67,7 @@ def calibrate_terminations(
     Raises:
         ConfigError: fewer than 20 of the episodes ended by themselves.
     """
-    failures = sum(episode.failed for episode in episodes)
-    if failures < LEAST_FAILURES:
-        raise ConfigError(
-            f"latents: expected at least {LEAST_FAILURES} held-out episodes that end by themselves, to calibrate the "
-            f"termination head; got {failures}. Record more episodes, or train without calibration"
-        )
+    require_failures(episodes)
     rng = np.random.default_rng([seed, 17])
     parts = [_logits(memory, episode, latent_noise, rng) for episode in episodes]
     logits, ended = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
@@ -83,12 +94,17 @@ def _logits(
 
 
 def _fit(logits: Tensor, ended: Tensor) -> tuple[float, float]:
+    """Scale and shift, by Platt's targets, a little away from 0 and 1: with these, ends that all stand apart from the
+    other steps would make the head as sure as it can be.
+    """
+    ends, others = float(ended.sum()), float((1.0 - ended).sum())
+    targets = torch.where(ended > 0, (ends + 1.0) / (ends + 2.0), 1.0 / (others + 2.0))
     scale, shift = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.LBFGS([scale, shift], max_iter=50, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = F.binary_cross_entropy_with_logits(logits * scale + shift, ended, reduction="sum")
+        value = F.binary_cross_entropy_with_logits(logits * scale + shift, targets, reduction="sum")
         value.backward()
         return value
 

@@ -23,7 +23,9 @@ NEARLY_COMPLETE: Final = 0.85
 tiles on a second lap after one that missed some."""
 
 STATE_STRIDE: Final = 32
-"""Frames between the states that :meth:`SequenceSampler.remember` keeps."""
+"""Frames, at most, between the states that :meth:`SequenceSampler.remember` keeps."""
+_LEAST_STRIDE: Final = 8
+"""Shorter ones would take more memory and time than an even share of the steps is worth."""
 
 
 class SequenceBatch(NamedTuple):
@@ -51,10 +53,12 @@ class SequenceBatch(NamedTuple):
     """M's state before the first step; None for zeros."""
 
 
-def known_progress(progress: NDArray[np.float32], total_units: float, rule: RewardRule) -> NDArray[np.float32]:
+def known_progress(
+    progress: NDArray[np.float32], total_units: float, rule: RewardRule, *, failed: bool = False
+) -> NDArray[np.float32]:
     """Targets of the reward head in an episode, (T,).
 
-    NaN where the progress may have been paid already.
+    NaN where the progress may have been paid already, and where a failure is paid instead of it.
 
     A lap that missed a tile goes on over tiles that are paid already. M cannot see that they are: asked for the nothing
     that they pay, it would expect less of every road.
@@ -62,10 +66,13 @@ def known_progress(progress: NDArray[np.float32], total_units: float, rule: Rewa
     Args:
         progress: units of each step, (T,).
         total_units: units in a progress of 1.
-        rule: what a step pays; without a cap, all is known.
+        rule: what a step pays; without a cap, all but a failure is known.
+        failed: whether the last step ended the episode otherwise than by completing it.
     """
+    if failed and rule.failure is not None and rule.head == "value":  # a count has no part of it
+        progress = np.append(progress[:-1], np.float32(np.nan))
     made = np.flatnonzero(progress > 0)
-    if rule.cap is None or not len(made) or progress.sum() < NEARLY_COMPLETE * rule.cap * total_units:
+    if rule.cap is None or not len(made) or np.nansum(progress) < NEARLY_COMPLETE * rule.cap * total_units:
         return progress
     known = np.arange(len(progress)) <= made[-1]
     return np.where(known, progress, np.float32(np.nan))
@@ -83,8 +90,17 @@ def _label(episode: LatentEpisode, auxiliary: Auxiliary) -> NDArray[np.float32]:
     return np.full((len(episode) + 1, auxiliary.size), np.nan, np.float32) if found is None else found
 
 
+def _stride(length: int) -> int:
+    """Frames between states such that sequences of this length cover all steps, and evenly where that can be."""
+    divisors = [stride for stride in range(_LEAST_STRIDE, STATE_STRIDE + 1) if length % stride == 0]
+    return max(divisors, default=min(length, STATE_STRIDE))
+
+
 class SequenceSampler:
     """Draws sequences from episodes, each step of each equally likely.
+
+    Less likely are an episode's first steps alone, for which there is ``start_share``. What lies beyond its end is
+    masked.
 
     Args:
         episodes: in order; the last of them are the recent ones.
@@ -111,10 +127,14 @@ class SequenceSampler:
     ) -> None:
         world = world or find()
         if not episodes:
-            raise ConfigError("latents: expected folders with encoded episodes, found none in them")
+            raise ConfigError(
+                "latents: expected encoded episodes to train on, found none in the folders that are not held out; one "
+                "in twenty is, by its name. Record more"
+            )
         self._length, self._noise = length, latent_noise
         self._start_share, self._recent_share, self._fresh_share = start_share, recent_share, fresh_share
         self._states: Tensor | None = None
+        self._stride = _stride(length)
         self._mean = np.concatenate([episode.mean for episode in episodes])
         self._sigma = np.exp(0.5 * np.concatenate([episode.log_variance for episode in episodes]).astype(np.float32))
         self._sigma = self._sigma.astype(np.float16)
@@ -122,7 +142,9 @@ class SequenceSampler:
         self._action = np.concatenate([np.pad(episode.actions, ((0, 1), (0, 0))) for episode in episodes])
         self._reward = np.concatenate(
             [
-                np.pad(known_progress(episode.progress, episode.total_units, world.rewards), (0, 1))
+                np.pad(
+                    known_progress(episode.progress, episode.total_units, world.rewards, failed=episode.failed), (0, 1)
+                )
                 for episode in episodes
             ]
         )
@@ -152,16 +174,14 @@ class SequenceSampler:
                 rng.choice(count, size=batch_size - recent, p=self._shares),
             ]
         ).astype(int)
-        # Where states are kept, a sequence may begin at any of them: if none reached beyond an episode's end, the step
-        # in which it failed would be in fewer of them than the others.
-        room = np.maximum(self._lengths[episode] - self._length, 0) + 1
-        starts = room if self._states is None else self._lengths[episode]
-        start = (rng.random(batch_size) * starts).astype(int)
+        # A sequence may begin anywhere: if none reached beyond an episode's end, the step in which it failed would be
+        # in fewer of them than the others. Where states are kept, it begins at one of them.
+        stride = 1 if self._states is None else self._stride
+        start = stride * (rng.random(batch_size) * -(-self._lengths[episode] // stride)).astype(int)
         start[rng.random(batch_size) < self._start_share] = 0
         if self._states is None:
             return self._gather(rng, episode, start, device)
-        start -= start % STATE_STRIDE
-        first = self._state_offsets[episode] + start // STATE_STRIDE
+        first = self._state_offsets[episode] + start // stride
         states = self._states[torch.from_numpy(first)].float()
         states[torch.from_numpy(rng.random(batch_size) < self._fresh_share)] = 0.0
         h, c = states.to(device).chunk(2, dim=1)
@@ -176,7 +196,7 @@ class SequenceSampler:
         Sequences that all begin with h = 0 teach M to take the speed from what it sees, and to forget what it did:
         a dream's car then slows down when it coasts, since what M sees is its own guess.
         """
-        counts = -(-(self._lengths + 1) // STATE_STRIDE)
+        counts = -(-(self._lengths + 1) // self._stride)
         self._state_offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
         table = torch.zeros(int(counts.sum()), 2 * model.hidden_size, dtype=torch.float16)
         order = np.argsort(self._lengths, kind="stable")
@@ -186,7 +206,7 @@ class SequenceSampler:
                 reached = step < counts[some]
                 rows = torch.from_numpy(self._state_offsets[some][reached] + step)
                 table[rows] = torch.cat(state, dim=1)[torch.from_numpy(reached)].to("cpu", torch.float16)
-                batch = self._gather(rng, some, np.full(len(some), step * STATE_STRIDE), device, STATE_STRIDE)
+                batch = self._gather(rng, some, np.full(len(some), step * self._stride), device, self._stride)
                 with autocast(device):
                     _, state = model(batch.z, batch.action, state)
         self._states = table

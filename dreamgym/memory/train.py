@@ -16,7 +16,7 @@ from dreamgym.data.episodes import episodes_sha256, is_held_out
 from dreamgym.data.latents import LatentEpisode, read_latents
 from dreamgym.errors import ConfigError
 from dreamgym.files import claim_folder, file_sha256, write_json
-from dreamgym.memory.calibrate_termination import calibrate_terminations
+from dreamgym.memory.calibrate_termination import calibrate_terminations, require_failures
 from dreamgym.memory.correlated_noise import factor_loss, normal_scores
 from dreamgym.memory.input_noise import with_input_noise
 from dreamgym.memory.losses import MemoryLoss, memory_loss
@@ -79,6 +79,8 @@ def _train(config: MemoryConfig) -> Path:
     if first >= config.steps and weights.exists():
         return weights
     training, held_out = _samplers(config, world, sizes.sequence_length)
+    if config.calibrate_terminations:
+        require_failures(_held_out(config, world))  # now, not when M is trained
     vision = _vision(config, model.memory.latent_size, device)
     log = TrainingLog(config.out / "log.jsonl", first)
     for step in tqdm(range(first, config.steps), initial=first, total=config.steps, desc="train M", mininterval=2):
@@ -115,9 +117,13 @@ def _vision(config: MemoryConfig, latents: int, device: torch.device) -> VAE | N
 
 
 def _calibrate(memory: MDNRNN, config: MemoryConfig, world: World) -> None:
-    held_out = [episode for episode in read_latents(*config.latents, world=world) if is_held_out(episode.path)]
+    held_out = _held_out(config, world)
     fitted = calibrate_terminations(memory.cpu(), held_out, latent_noise=config.latent_noise, seed=config.seed)
     write_json(config.out / "calibration.json", fitted._asdict())
+
+
+def _held_out(config: MemoryConfig, world: World) -> list[LatentEpisode]:
+    return [episode for episode in read_latents(*config.latents, world=world) if is_held_out(episode.path)]
 
 
 def _samplers(config: MemoryConfig, world: World, length: int) -> tuple[SequenceSampler, SequenceSampler]:

@@ -89,6 +89,7 @@ def _learn_world(config: PipelineConfig, this: Round) -> None:
 
 
 def _require_usable(config: PipelineConfig, episodes: list[LatentEpisode]) -> None:
+    """The rest is refused by the training of M before its first step."""
     require_long_enough(episodes)
     if config.dreamed_terminations:
         require_exits(episodes)

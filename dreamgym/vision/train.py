@@ -48,7 +48,10 @@ def load_frames(paths: list[Path], stride: int, world: World) -> NDArray[np.uint
     Beginning at a different frame in each episode.
     """
     if not paths:
-        raise ConfigError("episodes: expected folders with recorded episodes, found none in them")
+        raise ConfigError(
+            "episodes: expected recorded episodes to train on, found none in the folders that are not held out; one in "
+            "twenty is, by its name. Record more"
+        )
     picked = []
     for index, path in enumerate(tqdm(paths, desc="read frames", unit="episode", mininterval=2)):
         picked.append(read_episode(path, world).frames[index % stride :: stride].copy())  # not the rest of them

@@ -167,7 +167,7 @@ def vae_loss(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The paper's loss: squared error summed over pixels plus KL divergence.
 
-    The KL divergence of a latent counts for at least ``free_nats``.
+    The KL divergence of a frame counts for at least ``free_nats`` times the number of latents.
 
     A squared error hardly counts a thing of a few pixels, however bright. With ``error_power_weight`` w, a pixel's
     error e counts e^2 + w e^4, so that a pixel that is badly wrong counts many times.

@@ -419,6 +419,18 @@ def test_a_label_has_an_entry_a_step_or_a_frame(tmp_path: Path, label: np.ndarra
             read_episode(path)
 
 
+def test_a_folder_is_the_same_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    names = [f"episode-{number:06d}.npz" for number in range(100)]
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    monkeypatch.chdir(folder)
+    assert episodes_sha256([Path()]) == episodes_sha256([folder])
+    held_out = [is_held_out(Path(name)) for name in names]
+    assert held_out == [is_held_out(folder / name) for name in names] and any(held_out)
+
+
 def test_the_hash_of_recordings_is_of_names_and_contents(tmp_path: Path):
     folders = [tmp_path / name for name in ("a", "b")]
     for folder in folders:

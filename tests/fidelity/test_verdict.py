@@ -21,6 +21,7 @@ def good_report() -> dict[str, Any]:
     return {
         "reconstruction": {"explained": 0.95, "explained_moving": 0.8},
         "open_loop": {
+            "windows": 12,
             "horizons": HORIZONS,
             "latent": {name: [size] * 100 for name, size in (("dream", 0.5), ("hold", 1.0), ("other", 1.5))},
         },
@@ -51,6 +52,14 @@ def test_a_good_world_model_passes_every_question() -> None:
     text = render(findings)
     assert text.splitlines()[0] == "Verdict: good enough to train in."
     assert " ".join(text.split()).endswith(NEXT)
+
+
+@pytest.mark.parametrize("windows", [0, 1])
+def test_m_is_not_judged_without_another_moment(windows: int) -> None:
+    report = good_report()
+    report["open_loop"] |= {"windows": windows} | ({"horizons": [], "latent": {}} if windows == 0 else {})
+    (finding,) = [each for each in diagnose(report, fps=50) if each.about == "M remembers"]
+    assert finding.passes is None
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from dreamgym.data.latents import LatentEpisode
 from dreamgym.errors import ConfigError
-from dreamgym.memory.calibrate_termination import calibrate_terminations
+from dreamgym.memory.calibrate_termination import _fit, calibrate_terminations, require_failures
 from dreamgym.memory.mdn_rnn import MDNRNN
 from tests.conftest import make_memory
 
@@ -61,3 +62,19 @@ def test_a_few_ends_are_not_enough() -> None:
     few = [episode(length, failed=length < 30) for length in range(20, 60)]
     with pytest.raises(ConfigError, match="at least 20 held-out episodes"):
         calibrate_terminations(make_memory(4, 16, 2, seed=3), few, latent_noise=1.0, seed=0)
+
+
+def test_mirror_images_are_no_further_ends() -> None:
+    ten = EPISODES[:10]
+    with pytest.raises(ConfigError, match="got 10"):
+        require_failures([*ten, *(replace(each, mirrored=True) for each in ten)])
+    require_failures(EPISODES[:20])
+
+
+def test_ends_that_all_stand_apart_do_not_make_the_head_sure() -> None:
+    logits = torch.linspace(-4.0, 4.0, 2000)
+    ended = (logits > 3.9).float()
+    scale, shift = _fit(logits, ended)
+    surest = torch.sigmoid(logits * scale + shift)[ended > 0].max()
+    assert surest < 0.999
+    assert abs(torch.sigmoid(logits * scale + shift).sum() - ended.sum()) < 2.0

@@ -19,18 +19,30 @@ from tests.support.latent_episodes import toy_episode, trainee
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+def test_a_failure_that_is_paid_instead_is_not_asked_of_the_reward_head():
+    rewards = np.array([2, 2, -100], np.float32)
+    pays = RewardRule(failure=-100.0)
+    np.testing.assert_array_equal(known_progress(rewards, 1, pays, failed=True), [2, 2, np.nan])
+    np.testing.assert_array_equal(known_progress(rewards, 1, pays), rewards)  # a time limit
+    np.testing.assert_array_equal(known_progress(rewards, 1, RewardRule(), failed=True), rewards)  # paid as any other
+    assert rewards.tolist() == [2, 2, -100]
+
+
 def test_a_second_lap_asks_for_no_progress():
     progress, rule = np.array([4, 0, 5, 0, 0, 0], np.float32), find().rewards
     np.testing.assert_array_equal(known_progress(progress, 10, rule), [4, 0, 5, np.nan, np.nan, np.nan])
     np.testing.assert_array_equal(known_progress(progress, 11, rule), progress)  # stuck, not lapping
     np.testing.assert_array_equal(known_progress(progress, 10, replace(rule, cap=None)), progress)
+    np.testing.assert_array_equal(
+        known_progress(progress, 11, rule, failed=True), progress
+    )  # a count has no part of it
     model = trainee()
     head = model.memory.reward_head
     assert head is not None
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
     episode = replace(toy_episode(6, 0.0), progress=progress, total_units=10)
-    batch = SequenceSampler([episode], 6).sample(np.random.default_rng(0), 1, torch.device("cpu"))
+    batch = SequenceSampler([episode], 6, start_share=1.0).sample(np.random.default_rng(0), 1, torch.device("cpu"))
     rate = math.log(2.0)  # softplus of 0
     expected = (3 * rate - 9 * math.log(rate + 1e-6)) / 6
     loss = memory_loss(model, batch).reward

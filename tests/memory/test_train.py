@@ -82,6 +82,14 @@ def test_recordings_without_rewards_are_refused(episodes: Path, vision: Path, tm
         train_memory(memory_config(latents, tmp_path / "run", steps=1))
 
 
+def test_too_few_ends_to_calibrate_on_are_found_out_before_the_first_step(latents: Path, tmp_path: Path):
+    config = replace(memory_config(latents, tmp_path, steps=2), calibrate_terminations=True)
+    with pytest.raises(ConfigError, match="held-out episodes that end by themselves"):
+        train_memory(config)
+    assert not list(tmp_path.glob("memory*"))
+    train_memory(replace(config, calibrate_terminations=False))
+
+
 def test_latents_of_another_size_are_refused(latents: Path, tmp_path: Path):
     with pytest.raises(EpisodeFileError, match=r"shape \(21, 8\), got float16 of \(21, 32\)"):
         train_memory(replace(memory_config(latents, tmp_path, steps=1), latent_size=8))
