@@ -176,9 +176,13 @@ def is_of_a_session(command: Command) -> bool:
 
 
 def change_temperature(session: Session, steps: int) -> None:
-    """Change the temperature by so many steps of 0.05, within 0.05 and 2."""
-    wanted = round(session.dream.temperature / _STEP + steps) * _STEP
-    session.dream.temperature = min(max(round(wanted, 2), TEMPERATURES[0]), TEMPERATURES[1])
+    """Change the temperature by so many steps of 0.05, within 0.05 and 2.
+
+    A bundle's own may be beyond; then it can only come nearer.
+    """
+    now = session.dream.temperature
+    wanted = min(max(round(round(now / _STEP + steps) * _STEP, 2), TEMPERATURES[0]), TEMPERATURES[1])
+    session.dream.temperature = max(wanted, now) if steps > 0 else min(wanted, now)
 
 
 def _show(view: View) -> Callable[[Session], None]:
@@ -234,7 +238,7 @@ _COMMANDS: Final[dict[Command, Callable[[Session], None]]] = {
     Command.WARMER: lambda session: change_temperature(session, 1),
     Command.INSIDE: _inside,
     Command.HELP: _help,
-    Command.RESTART: lambda session: session.begin(session.seed),
+    Command.RESTART: lambda session: session.begin(session.leader.seed),
     Command.NEW: Session.begin_next,
     Command.PAUSE: _pause,
     Command.STEP: lambda session: session.clock.single_step(),

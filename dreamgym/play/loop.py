@@ -37,8 +37,18 @@ _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEOD
 
 
 def key_code(name: str) -> int:
-    """pygame's number of a key."""
-    return int(getattr(pygame, f"K_{name if len(name) == 1 else name.upper()}"))
+    """pygame's number of a key, named as its constant (K_lshift) or as ``pygame.key.name`` gives it ("left shift").
+
+    Raises:
+        ConfigError: there is no such key.
+    """
+    constant = getattr(pygame, f"K_{name.lower() if len(name) == 1 else name.upper()}", None)
+    if constant is not None:
+        return int(constant)
+    try:
+        return pygame.key.key_code(name)
+    except (ValueError, pygame.error) as error:
+        raise ConfigError(f"keys: expected the name of a key as pygame gives it, got {name!r}; name another") from error
 
 
 _COMMANDS: Final = {key_code(key): binding for binding in BINDINGS for key in binding.keys}
@@ -267,7 +277,7 @@ class Loop:
         else:
             try:
                 obey(session, command)
-            except DreamGymError as error:
+            except (DreamGymError, OSError) as error:  # such as a full disk, where episodes are saved
                 session.say(str(error))
 
     def _wait(self) -> None:

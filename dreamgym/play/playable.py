@@ -84,6 +84,8 @@ class Playable:
         self._begin(0.0)
         self.begun = False
         """Whether there was ever an episode."""
+        self.seed = 0
+        """Of the episode; a dream that began in reality has reality's."""
 
     def _begin(self, progress: float, total: float = 0.0) -> None:
         self.begun = True
@@ -123,9 +125,9 @@ class Playable:
         """Advance by one step with an executed action, float32 (A,)."""
         raise NotImplementedError
 
-    def start_log(self, seed: int) -> None:
+    def start_log(self) -> None:
         """Record from here on."""
-        self.log.begin(self.picture, seed)
+        self.log.begin(self.picture, self.seed)
 
     def record(self, action: Action, player: str) -> None:
         """Put the last step into the log."""
@@ -196,6 +198,7 @@ class PlayableReality(Playable):
 
     def reset(self, seed: int) -> None:
         """Begin the episode of a seed."""
+        self.seed = seed
         self._see(self.env.reset(seed=seed)[0])
         self.encoder.reset(self.frame[None], seeds=[seed])
         self._begin(self._made())
@@ -230,10 +233,10 @@ class PlayableReality(Playable):
             return self.frame
         return self.world.picture(self.env, self._raw)
 
-    def start_log(self, seed: int) -> None:
+    def start_log(self) -> None:
         """Record from here on, with what the simulator says."""
         record = self.world.labels.record
-        self.log.begin(self.frame, seed, None if record is None else record(self.env))
+        self.log.begin(self.frame, self.seed, None if record is None else record(self.env))
 
     def record(self, action: Action, player: str) -> None:
         """Put the last step into the log."""
@@ -285,6 +288,7 @@ class PlayableDream(Playable):
 
     def reset(self, seed: int) -> None:
         """Begin at the start, with the noise of a seed."""
+        self.seed = seed
         self.core.reset(seeds=torch.tensor([fold_seed(seed)]))
         self.from_reality = False
         self._begin(float(self.core.progress[0]))
@@ -298,6 +302,7 @@ class PlayableDream(Playable):
             real: where to begin.
             seed: of the noise; None goes on with the noise of the dream before.
         """
+        self.seed = real.seed
         (z,), (h,), (c,) = (torch.from_numpy(part) for part in real.encoder.state)
         seeds = None if seed is None else torch.tensor([fold_seed(seed)])
         self.core.reset(seeds=seeds, state=(h, c), progress=real.progress)

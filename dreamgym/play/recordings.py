@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -92,8 +93,8 @@ class Recordings:
         played: list[Playable] = [session.real, session.dream] if session.side_by_side else [session.leader]
         episodes = [(each.episode(), each.dreamt) for each in played]
         try:
-            if any(not dreamt for _, dreamt in episodes):
-                refuse_test_seeds([session.seed], "episodes that are saved as training data")
+            real_seeds = [each.seed for each in played if not each.dreamt]
+            refuse_test_seeds(real_seeds, "episodes that are saved as training data")
             if self._episodes is None:
                 self._episodes = EpisodeFolder(self._folder / "episodes", self._config)
             paths = [self._episodes.write(it, dream=dreamt) for it, dreamt in episodes if it is not None]
@@ -135,11 +136,15 @@ class Recordings:
 
 
 def _free_name(folder: Path, stem: str, suffix: str) -> Path:
-    """The first of ``stem-001``, ``stem-002``, ... that is not there."""
-    number = 1
-    while (path := folder / f"{stem}-{number:03d}{suffix}").exists():
-        number += 1
-    return path
+    """The first of ``stem-001``, ``stem-002``, ... that is not there, and that nobody is writing.
+
+    A video is there at its end. Until then a hidden folder of its name is, whichever window records it.
+    """
+    for number in itertools.count(1):
+        path = folder / f"{stem}-{number:03d}{suffix}"
+        if not path.exists() and not any(folder.glob(f".{path.name}.*")):
+            return path
+    raise AssertionError
 
 
 def record(config: PlayConfig, path: Path, make_session: Callable[[], Session]) -> None:

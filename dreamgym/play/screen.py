@@ -117,7 +117,7 @@ def _both(painter: Painter, session: Session) -> None:
     real, dream = session.real, session.dream
     left, middle, right = theme.MARGIN, 548.0, 756.0
     aspect = session.world_model.aspect
-    _title(painter, "Reality", "frozen" if session.asleep else f"seed {session.seed}", (left, 500), theme.REALITY)
+    _title(painter, "Reality", "frozen" if session.asleep else f"seed {real.seed}", (left, 500), theme.REALITY)
     _real_picture(painter, session, (left, _TOP, 500, 350))
     painter.text("What V keeps of it", middle, 80, theme.BODY, theme.MUTED)
     draw_picture(painter, real.picture, (middle, _TOP, 184, 128.8), aspect)
@@ -142,11 +142,11 @@ def _single(painter: Painter, session: Session) -> None:
     box = (left, _TOP, 800.0, 560.0)
     aspect = session.world_model.aspect
     if played is session.real:
-        color, title, note = theme.REALITY, "Reality", f"seed {session.seed}"
+        color, title, note = theme.REALITY, "Reality", f"seed {played.seed}"
         _real_picture(painter, session, box)
     else:
         color, title = theme.DREAM, "Dream"
-        note = _since(session) if session.asleep else f"seed {session.seed}"
+        note = _since(session) if session.asleep else f"seed {played.seed}"
         draw_picture(painter, played.picture, box, aspect)
     _title(painter, title, note, (left, 800), color)
     draw_numbers(painter, played, (side, 80, 408), color, bar=(left, 672, 800, 6))

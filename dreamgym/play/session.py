@@ -144,6 +144,7 @@ class Session:
         self.clock = Clock()
         self.message = ""
         self.seed = seed
+        """The last one that was begun with; an episode that is not shown may have another."""
         self._player = player
         self._folder = folder
         self._at_start = True
@@ -165,7 +166,8 @@ class Session:
     @property
     def waiting(self) -> bool:
         """Whether the game waits at the start until the person touches the controls."""
-        return self._at_start and self.person_plays and not self.clock.paused
+        keys = bool(self.actions.keys)  # without any, it would wait for ever
+        return self._at_start and self.person_plays and keys and not self.clock.paused
 
     @property
     def leader(self) -> Playable:
@@ -326,7 +328,7 @@ class Session:
         self._resting = 0
         self.readings.clear()
         self._decode(played)
-        played.start_log(self.seed)
+        played.start_log()
 
     def save(self, played: Playable) -> None:
         """Save an episode that is over, where episodes are saved.
@@ -341,7 +343,9 @@ class Session:
     def close(self) -> None:
         """Save what is to be saved, and close reality."""
         try:
-            self.save(self.real)
-            self.save(self.dream)
+            try:
+                self.save(self.real)
+            finally:
+                self.save(self.dream)
         finally:
             self.real.close()

@@ -16,8 +16,8 @@ __all__ = ["described_actions", "found_actions", "own_action"]
 _MEANT: Final = {"LEFT": ("left", "a"), "RIGHT": ("right", "d"), "UP": ("up", "w"), "DOWN": ("down", "s")}
 _ROUNDING: Final = 1e-3
 """What an action may be beyond its range, as a share of it: recordings are often in half precision."""
-_LETTERS: Final = "fqzxjkltyuo"
-"""Keys for actions without a direction; the commands of ``dreamgym play`` have the others."""
+_LETTERS: Final = "qzxjkltyuo"
+"""Keys for actions without a direction; the commands of ``dreamgym play`` and of the page have the others."""
 
 
 def found_actions(env: gym.Env[Any, Any]) -> ActionSet:
@@ -31,7 +31,9 @@ def found_actions(env: gym.Env[Any, Any]) -> ActionSet:
         return _discrete(int(space.n), getattr(env.unwrapped, "get_action_meanings", list)())
     if isinstance(space, gym.spaces.MultiBinary) and isinstance(space.n, int | np.integer):
         size = int(space.n)
-        keys = tuple(Key(f"action {number}", (_LETTERS[number],), number, 1.0) for number in range(size)[:11])
+        keys = tuple(
+            Key(f"action {number}", (_LETTERS[number],), number, 1.0) for number in range(size)[: len(_LETTERS)]
+        )
         ends, squash = ((0.0,) * size, (1.0,) * size), _alike("unit", size)
         return ActionSet(*ends, _numbered(size), squash, rule="thresholds", threshold=0.5, keys=keys)
     if (

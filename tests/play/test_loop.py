@@ -222,6 +222,26 @@ def test_window_that_an_environment_closed_opens_again(loop: Loop) -> None:
     assert loop.window.surface.get_size() == (320, 180)
 
 
+def test_keys_are_named_as_pygame_does_in_either_way() -> None:
+    pygame.display.init()
+    names = ("w", "W", "return", "lshift", "left shift", "page up", ";", "kp_plus")
+    codes = [pygame.K_w, pygame.K_w, pygame.K_RETURN, pygame.K_LSHIFT, pygame.K_LSHIFT]
+    codes += [pygame.K_PAGEUP, pygame.K_SEMICOLON, pygame.K_KP_PLUS]
+    assert [key_code(name) for name in names] == codes
+    with pytest.raises(ConfigError, match="keys: expected the name of a key"):
+        key_code("no such key")
+
+
+def test_a_full_disk_is_a_message_and_the_game_goes_on(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop.session, "save", full)
+    press(loop, Command.RESTART)
+    assert loop.running and "No space left" in loop.session.message
+    monkeypatch.undo()
+
+
 def test_command_that_cannot_be_done_is_explained(corridor_model: WorldModel, tmp_path: Path) -> None:
     window = Window((320, 180))
     session = Session(corridor_model, players(corridor_model), view="dream", seed=1)  # its real side is not known

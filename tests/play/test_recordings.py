@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pygame
+import pytest
 
 from dreamgym.config import PlayConfig
 from dreamgym.data.episodes import episode_paths, read_episode
@@ -26,9 +28,24 @@ def test_save_key_saves_what_is_played(steady_world_model: WorldModel, tmp_path:
         session.tick(AHEAD)
     assert "Saved" in recordings.save_episodes(session)
     assert len(episode_paths(tmp_path / "episodes")) == len(episode_paths(tmp_path / "episodes" / "dreams")) == 1
-    session.seed = TEST_SEEDS.start
+    session.real.seed = TEST_SEEDS.start
     assert "kept for tests" in recordings.save_episodes(session)
     session.close()
+
+
+@pytest.mark.parametrize("recordings", [1, 2], ids=["one window", "two windows"])
+def test_videos_begun_before_the_last_one_is_whole_have_names_of_their_own(tmp_path: Path, recordings: int) -> None:
+    each = [Recordings(PlayConfig(out=tmp_path), 50) for _ in range(recordings)]
+    surface = pygame.Surface((64, 64))
+    for name in ("001", "002"):
+        window = each[-1] if name == "002" else each[0]
+        assert f"video-{name}.gif" in window.toggle_video(surface, ".gif")
+        window.show(surface)
+        if recordings == 1:
+            assert "Finishing" in window.toggle_video(surface, ".gif")  # in the background
+    for window in each:
+        window.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["video-001.gif", "video-002.gif"]
 
 
 def test_episode_of_another_world_is_saved_with_its_name(corridor: Session, tmp_path: Path) -> None:

@@ -131,6 +131,22 @@ def test_views_resume_where_they_were_left(make_session: SessionFactory) -> None
     assert not session.dream.from_reality
 
 
+def test_an_episode_that_is_not_shown_keeps_its_seed(make_session: SessionFactory) -> None:
+    session = make_session(view="reality", seed=2)
+    play(session, 8)
+    features = session.real.features
+    obey(session, Command.DREAM)
+    obey(session, Command.NEW)
+    assert (session.real.seed, session.dream.seed) == (2, 3)
+    obey(session, Command.REALITY)
+    assert np.array_equal(session.real.features, features)
+    assert session.leader.seed == 2
+    obey(session, Command.RESTART)  # what is shown
+    assert (session.real.steps, session.real.seed, session.seed) == (0, 2, 2)
+    obey(session, Command.DREAM_FROM_HERE)
+    assert session.leader.seed == 2
+
+
 def test_players_change_in_the_middle_of_an_episode(make_session: SessionFactory) -> None:
     session = make_session(view="dream", seed=1)
     play(session, 4)
@@ -161,6 +177,11 @@ def test_temperature_moves_in_steps_within_its_range_and_survives_a_restart(make
     assert session.dream.temperature == pytest.approx(TEMPERATURES[0])
     obey(session, Command.RESTART)
     assert session.dream.temperature == pytest.approx(TEMPERATURES[0])
+    session.dream.temperature = 2.4  # a bundle's own
+    change_temperature(session, 1)
+    assert session.dream.temperature == pytest.approx(2.4)
+    change_temperature(session, -1)
+    assert session.dream.temperature == TEMPERATURES[1]
 
 
 @pytest.mark.parametrize("view", ["dream", "both", "reality"])
@@ -299,6 +320,14 @@ def test_another_world_is_played_by_its_own_actions(corridor: Session) -> None:
     obey(corridor, Command.PLAYER)
     play(corridor, 64, np.ones(1, np.float32))
     assert corridor.real.ended == "failed"
+
+
+def test_a_world_without_keys_does_not_wait_for_any(corridor_model: WorldModel) -> None:
+    corridor_model.card["actions"] = {**corridor_model.card["actions"], "keys": []}
+    session = Session(corridor_model, players(corridor_model), view="dream")
+    assert not session.actions.keys and not session.waiting
+    assert session.tick(np.zeros(1, np.float32))
+    session.close()
 
 
 def test_dream_alone_is_played_where_the_real_world_is_not_known(corridor_model: WorldModel) -> None:

@@ -159,6 +159,17 @@ def test_executed_actions_are_pythons(toy_world_model: WorldModel, tmp_path: Pat
         assert len(np.unique(wanted, axis=0)) > 2
 
 
+def test_keys_have_the_names_that_browsers_give_them(tmp_path: Path) -> None:
+    names = {"left": "left", "W": "w", "return": "enter", "lshift": "shift", "right shift": "shift", "f1": "f1",
+             "page up": "pageup", "period": ".", "kp_plus": "+", "[4]": "4", "kp7": "7"}  # fmt: skip
+    script = f"""
+    const {{ browserKey }} = await import("./controls.js");
+    return {json.dumps(list(names))}.map(browserKey);
+    """
+    site = shutil.copytree(SOURCES, tmp_path / "site")
+    assert run_script(site, script, tmp_path / "profile") == list(names.values())
+
+
 def test_both_engines_give_the_same_bits(toy_world_model: WorldModel, tmp_path: Path) -> None:
     recording = record(toy_world_model, 7, 0, 1.0)
     compiled, plain = (dream_in_browser([recording], tmp_path, kind, own_controller=True) for kind in (True, False))

@@ -1,6 +1,6 @@
 // The page: loads the dream, keeps time, and listens to keys, fingers and tilt.
 
-import { listenToTilt } from "./controls.js";
+import { browserKey, listenToTilt } from "./controls.js";
 import { openDream } from "./dream.js";
 import { encodeGif } from "./gif.js";
 import { makeLink, readLink } from "./replay.js";
@@ -27,7 +27,7 @@ class Page {
     this.running = false;
     this.owed = 0;
     this.manifest = session.dream.manifest;
-    this.keys = new Map(this.manifest.actions.keys.flatMap((key, index) => key.keys.map((name) => [name, index])));
+    this.keys = new Map(this.manifest.actions.keys.flatMap((key, index) => key.keys.map((name) => [browserKey(name), index])));
     this.commands = {
       c: () => this.setAgent(!session.agentPlays),
       r: () => this.begin(session.seed, session.start),
@@ -238,7 +238,9 @@ class Page {
     element("link").addEventListener("click", () => this.copyLink());
     element("gif").addEventListener("click", () => this.saveGif());
     element("temperature").addEventListener("input", ({ target }) => this.setTemperature(Number(target.value)));
+    element("temperature").addEventListener("pointerup", ({ target }) => target.blur()); // or driving keys would move it
     element("kind").addEventListener("change", ({ target }) => {
+      target.blur();
       this.session.kind = target.value;
       this.begin(this.session.seed);
     });

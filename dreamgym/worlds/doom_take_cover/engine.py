@@ -178,6 +178,10 @@ class Engine:
             observation, reward, dead, _, _ = self._env.step(index)
         return None if dead else observation["screen"], float(reward), bool(dead)
 
+    def _state(self) -> Any:
+        with self._alive():
+            return self._game.get_state()
+
     @contextlib.contextmanager
     def _alive(self) -> Iterator[None]:
         try:
@@ -193,19 +197,31 @@ class Engine:
 
     @property
     def health(self) -> float:
-        """100 at the start, 0 at death."""
-        state = self._game.get_state()
+        """100 at the start, 0 at death.
+
+        Raises:
+            WorkerError: the engine died.
+        """
+        state = self._state()
         return 0.0 if state is None else float(state.game_variables[0])
 
     @property
     def position(self) -> float:
-        """Along the player's wall, in map units, growing to the player's left; NaN after death."""
-        state = self._game.get_state()
+        """Along the player's wall, in map units, growing to the player's left; NaN after death.
+
+        Raises:
+            WorkerError: the engine died.
+        """
+        state = self._state()
         return float("nan") if state is None else float(_player(state).position_y)
 
     def fireballs(self) -> list[Thing]:
-        """Those in the air, the nearest first; none after death."""
-        state = self._game.get_state()
+        """Those in the air, the nearest first; none after death.
+
+        Raises:
+            WorkerError: the engine died.
+        """
+        state = self._state()
         if state is None:
             return []
         wall = _player(state).position_x

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from dreamgym.errors import ActionError, ConfigError, ResetNeededError
@@ -20,7 +21,7 @@ THRESHOLD: Final = 1.0 / 3.0
 _MOVES: Final = (0, 1, -1)  # what ViZDoom's discrete actions do: nothing, right, left
 
 
-class DoomTakeCoverEnv(gym.Env[NDArray[np.uint8], Any]):
+class DoomTakeCoverEnv(gym.Env[NDArray[np.uint8], Any], EzPickle):
     """
     ## Description
     ViZDoom's ``VizdoomTakeCover-v1`` in the setting of World Models (Ha & Schmidhuber, 2018): no frame skip, skill 4.
@@ -52,6 +53,7 @@ class DoomTakeCoverEnv(gym.Env[NDArray[np.uint8], Any]):
     def __init__(self, render_mode: str | None = None, *, continuous: bool = False) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ConfigError(f'render_mode must be None or "rgb_array", got {render_mode!r}')
+        EzPickle.__init__(self, render_mode, continuous=continuous)  # a copy begins anew
         self.render_mode = render_mode
         self.observation_space = gym.spaces.Box(0, 255, RAW_SHAPE, np.uint8)
         self.action_space = (

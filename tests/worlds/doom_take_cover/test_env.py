@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 from collections.abc import Iterator
 
@@ -12,7 +14,7 @@ from gymnasium.utils.env_checker import check_env
 
 from dreamgym.collect.collect import record_episode
 from dreamgym.data.episodes import pack_episode
-from dreamgym.errors import ActionError, ConfigError, InstallationError, ResetNeededError
+from dreamgym.errors import ActionError, ConfigError, InstallationError, ResetNeededError, WorkerError
 from dreamgym.worlds.doom_take_cover.env import DoomTakeCoverEnv
 from dreamgym.worlds.doom_take_cover.labels import LABEL_SIZE, GameLabels
 from dreamgym.worlds.doom_take_cover.planner import Planner
@@ -35,6 +37,25 @@ def test_gymnasium_accepts_both_kinds_of_actions(game: DoomTakeCoverEnv) -> None
         check_env(continuous, skip_render_check=True)
     finally:
         continuous.close()
+
+
+def test_a_copy_begins_anew(game: DoomTakeCoverEnv) -> None:
+    game.reset(seed=3)
+    for other in (copy.deepcopy(game), pickle.loads(pickle.dumps(game))):
+        with pytest.raises(ResetNeededError):
+            other.step(0)
+        assert other.action_space == game.action_space
+        other.close()
+    game.step(0)
+
+
+def test_a_dead_engine_is_named_by_all_that_asks_it(game: DoomTakeCoverEnv) -> None:
+    for ask in (lambda: game.health, lambda: game.position, game.fireballs):
+        game.reset(seed=3)
+        assert game._engine is not None
+        game._engine._game.close()
+        with pytest.raises(WorkerError, match="process of Doom died"):
+            ask()
 
 
 def test_the_same_seed_and_actions_give_the_same_frames(game: DoomTakeCoverEnv) -> None:
