@@ -310,8 +310,8 @@ def claim_folder(
         folder: the output folder.
         config: the stage's config dataclass.
         may_differ: fields that may have changed since the run began, such as the number of workers.
-        inputs: SHA-256 by name of the files that the run reads, which must be the same when it goes on; None for what
-            is not there any more, which a finished run does not miss.
+        inputs: SHA-256 by name of the files that the run reads, or versions, which must be the same when it goes on;
+            None for what is not there any more, which a finished run does not miss.
 
     Returns:
         A context manager: no other process can claim the folder before its block ends.

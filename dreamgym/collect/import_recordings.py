@@ -235,10 +235,8 @@ def _actions(steps: _Steps, config: ImportConfig, world: World) -> NDArray[np.fl
         try:
             return actions.executed(world.own_actions(given))
         except ActionError as error:
-            raise ActionError(
-                f"{steps.source}: {error}. Where the recording has another range, name it by --action-low and "
-                "--action-high"
-            ) from error
+            ranges = ". Where the recording has another range, name it by --action-low and --action-high"
+            raise ActionError(f"{steps.source}: {error}{ranges if actions.rule == 'given' else ''}") from error
     integers = np.issubdtype(given.dtype, np.integer)
     if integers and actions.discrete and given.size == len(given):
         index = given.reshape(-1)

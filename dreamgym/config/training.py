@@ -208,7 +208,7 @@ class AssembleConfig(_Sizes):
     memory: Path
     """M's weights."""
     latents: tuple[Path, ...]
-    """Folders of encoded episodes, for the start states. Hard ones are looked for in the last three but the first."""
+    """Folders of encoded episodes, for the start states. Hard ones come from the last three, and not from the first."""
     world: str = DEFAULT
     """The world that V and M were trained for: a name, or module:OBJECT for one of your own."""
     controller: Path | None = None

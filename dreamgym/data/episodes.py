@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -238,6 +239,12 @@ def _require_of_world(path: Path, episode: Episode, world: World) -> None:
             f"{path}: expected an episode of {world.name}, got one of {episode.world}; say which world it is of "
             "(--world), or take its folder out"
         )
+    made, wanted = episode.versions.get("preprocess", world.preprocess.version), world.preprocess.version
+    if made != wanted:
+        raise EpisodeFileError(
+            f"{path}: expected frames of {world.name} by version {wanted} of its preprocessing, got version {made}: "
+            "they were made otherwise, such as by another crop; record them again, or take its folder out"
+        )
     require_actions(path, episode.actions, world)
 
 
@@ -336,4 +343,4 @@ def is_held_out(path: Path) -> bool:
 
 def _folder_and_name(path: Path) -> str:
     """The last two parts of a path, however it is written."""
-    return "/".join(path.absolute().parts[-2:])
+    return "/".join(Path(os.path.abspath(path)).parts[-2:])  # noqa: PTH100 - without "..", with links as they are

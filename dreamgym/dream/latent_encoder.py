@@ -17,7 +17,7 @@ from torch import Tensor
 from dreamgym.dream.options import known_preprocess, require_count
 from dreamgym.dream.row_tiles import Buffer
 from dreamgym.dream.step import PRECISIONS, MemoryStep
-from dreamgym.errors import ConfigError, DivergedError, ObservationError, ResetNeededError
+from dreamgym.errors import BundleVersionError, ConfigError, DivergedError, ObservationError, ResetNeededError
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, Prediction
 from dreamgym.threads import for_each_tile, single_thread
 from dreamgym.training import choose_precision
@@ -67,6 +67,7 @@ class LatentEncoder:
             one. Without it, frames must be preprocessed.
 
     Raises:
+        BundleVersionError: ``preprocess`` makes other frames than those that V was trained on.
         ConfigError: for another ``latent`` or ``precision``, or fewer than one row.
         DivergedError: when one of V's or M's weights is not finite.
     """
@@ -88,6 +89,12 @@ class LatentEncoder:
         if precision not in PRECISIONS:
             raise ConfigError(f"expected precision to be one of {['auto', *PRECISIONS]}, got {precision!r}")
         require_count("num_envs", num_envs)
+        if preprocess is not None and preprocess.version != world_model.preprocess_version:
+            raise BundleVersionError(
+                f"world_model: expected preprocess_version {preprocess.version}, got "
+                f"{world_model.preprocess_version}: V saw frames that were made otherwise, such as by another crop. "
+                "Use a bundle made for this description, or train again"
+            )
         self.world_model = world_model
         self.num_envs = num_envs
         self.latent = latent

@@ -94,8 +94,9 @@ def _logits(
 
 
 def _fit(logits: Tensor, ended: Tensor) -> tuple[float, float]:
-    """Scale and shift, by Platt's targets, a little away from 0 and 1: with these, ends that all stand apart from the
-    other steps would make the head as sure as it can be.
+    """Scale and shift, by Platt's targets, which are a little away from 0 and 1.
+
+    Else ends that all stand apart from the other steps would make the head as sure as it can be.
     """
     ends, others = float(ended.sum()), float((1.0 - ended).sum())
     targets = torch.where(ended > 0, (ends + 1.0) / (ends + 2.0), 1.0 / (others + 2.0))

@@ -158,11 +158,21 @@ class SequenceSampler:
         self._lengths = np.array([len(episode) for episode in episodes])
         self._offsets = np.concatenate([[0], np.cumsum(self._lengths + 1)[:-1]])
         self._failed = np.array([episode.failed for episode in episodes])
-        self._shares = self._lengths / self._lengths.sum()
-        recent = np.where(np.arange(len(episodes)) >= recent_from, self._lengths, 0)
-        self._recent_shares = recent / max(recent.sum(), 1)
-        if recent_share > 0 and recent.sum() == 0:
+        self._recent = np.arange(len(episodes)) >= recent_from
+        if recent_share > 0 and not self._recent.any():
             raise ConfigError("recent_share: expected recent episodes to draw from, found none")
+        self._begin_every(1)
+
+    def _begin_every(self, stride: int) -> None:
+        """Have sequences begin at multiples of so many frames.
+
+        Episodes are drawn by their number of starts, so that each start is as likely as any other.
+        """
+        self._every = stride
+        self._starts = -(-self._lengths // stride)
+        self._shares = self._starts / self._starts.sum()
+        recent = np.where(self._recent, self._starts, 0)
+        self._recent_shares = recent / max(recent.sum(), 1)
 
     def sample(self, rng: np.random.Generator, batch_size: int, device: torch.device) -> SequenceBatch:
         """A batch; every random choice, the latents' noise included, comes from ``rng``."""
@@ -176,12 +186,11 @@ class SequenceSampler:
         ).astype(int)
         # A sequence may begin anywhere: if none reached beyond an episode's end, the step in which it failed would be
         # in fewer of them than the others. Where states are kept, it begins at one of them.
-        stride = 1 if self._states is None else self._stride
-        start = stride * (rng.random(batch_size) * -(-self._lengths[episode] // stride)).astype(int)
+        start = self._every * (rng.random(batch_size) * self._starts[episode]).astype(int)
         start[rng.random(batch_size) < self._start_share] = 0
         if self._states is None:
             return self._gather(rng, episode, start, device)
-        first = self._state_offsets[episode] + start // stride
+        first = self._state_offsets[episode] + start // self._every
         states = self._states[torch.from_numpy(first)].float()
         states[torch.from_numpy(rng.random(batch_size) < self._fresh_share)] = 0.0
         h, c = states.to(device).chunk(2, dim=1)
@@ -210,6 +219,7 @@ class SequenceSampler:
                 with autocast(device):
                     _, state = model(batch.z, batch.action, state)
         self._states = table
+        self._begin_every(self._stride)
 
     def _gather(
         self,

@@ -20,7 +20,6 @@ from dreamgym.memory.calibrate_termination import calibrate_terminations, requir
 from dreamgym.memory.correlated_noise import factor_loss, normal_scores
 from dreamgym.memory.input_noise import with_input_noise
 from dreamgym.memory.losses import MemoryLoss, memory_loss
-from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.pictures import save_dream_strip
 from dreamgym.memory.sequences import SequenceSampler
 from dreamgym.memory.trainee import LABEL_DIRECTIONS, Trainee
@@ -78,9 +77,9 @@ def _train(config: MemoryConfig) -> Path:
     weights = config.out / "memory.safetensors"
     if first >= config.steps and weights.exists():
         return weights
-    training, held_out = _samplers(config, world, sizes.sequence_length)
+    training, held_out, kept = _samplers(config, world, sizes.sequence_length)
     if config.calibrate_terminations:
-        require_failures(_held_out(config, world))  # now, not when M is trained
+        require_failures(kept)  # now, not when M is trained
     vision = _vision(config, model.memory.latent_size, device)
     log = TrainingLog(config.out / "log.jsonl", first)
     for step in tqdm(range(first, config.steps), initial=first, total=config.steps, desc="train M", mininterval=2):
@@ -103,7 +102,8 @@ def _train(config: MemoryConfig) -> Path:
     if len(model.label_heads):
         save_tensors(config.out / LABEL_DIRECTIONS, {"directions": model.label_directions()})
     if config.calibrate_terminations:
-        _calibrate(model.memory, config, world)
+        fitted = calibrate_terminations(model.memory.cpu(), kept, latent_noise=config.latent_noise, seed=config.seed)
+        write_json(config.out / "calibration.json", fitted._asdict())
     save_tensors(weights, model.memory.state_dict())
     return weights
 
@@ -116,18 +116,10 @@ def _vision(config: MemoryConfig, latents: int, device: torch.device) -> VAE | N
     return load_vision(config.vision, latents).to(device).eval()
 
 
-def _calibrate(memory: MDNRNN, config: MemoryConfig, world: World) -> None:
-    held_out = _held_out(config, world)
-    fitted = calibrate_terminations(memory.cpu(), held_out, latent_noise=config.latent_noise, seed=config.seed)
-    write_json(config.out / "calibration.json", fitted._asdict())
-
-
-def _held_out(config: MemoryConfig, world: World) -> list[LatentEpisode]:
-    return [episode for episode in read_latents(*config.latents, world=world) if is_held_out(episode.path)]
-
-
-def _samplers(config: MemoryConfig, world: World, length: int) -> tuple[SequenceSampler, SequenceSampler]:
-    """Samplers of the training and the held-out episodes."""
+def _samplers(
+    config: MemoryConfig, world: World, length: int
+) -> tuple[SequenceSampler, SequenceSampler, list[LatentEpisode]]:
+    """Samplers of the training and the held-out episodes, and the latter themselves."""
     training: list[LatentEpisode] = []
     held_out: list[LatentEpisode] = []
     recent_from = 0
@@ -147,7 +139,7 @@ def _samplers(config: MemoryConfig, world: World, length: int) -> tuple[Sequence
         world=world,
     )
     held_out_sampler = SequenceSampler(held_out or training, length, latent_noise=config.latent_noise, world=world)
-    return sampler, held_out_sampler
+    return sampler, held_out_sampler, held_out
 
 
 def _require_rewards(episodes: Sequence[LatentEpisode], world: World) -> None:

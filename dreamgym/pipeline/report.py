@@ -77,7 +77,7 @@ def measure(
     seen = encode(world, episodes, config.seed)
     found = predictions(world, reality, seen, horizon=HORIZON, seed=config.seed)
     plot_calibration(this.picture("calibration"), found["calibration"])
-    promised = evaluate_dream(controller, dream_seeds, world_model=world)  # at the temperature of the bundle
+    promised = dreamed.get(str(world.temperature)) or evaluate_dream(controller, dream_seeds, world_model=world)
     returns = {"real": _mean(real), "dream": _mean(promised)}
     findings = verdict.diagnose({**found, "controller": returns}, fps=world.fps)
     return {

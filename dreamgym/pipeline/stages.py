@@ -70,7 +70,8 @@ def _learn_world(config: PipelineConfig, this: Round) -> None:
         _record(config, this, name)
     world, latents = find(config.world), _latents(config, this)
     if not this.memory.exists():
-        _require_usable(config, read_latents(*latents, world=world))  # now, not when M is trained
+        if this.number == 0 or config.dreamed_terminations:
+            _require_usable(config, read_latents(*latents, world=world))  # now, not when M is trained
         train_memory(memory_config(config, this))
     if not this.world.exists():
         assemble(

@@ -169,8 +169,11 @@ class Loop:
         for event in pygame.event.get():
             self.handle(event)
         self._repeat()
-        if self.session.tick(self.controls.advance(self._tick)):
-            self._steps.append(time.perf_counter())
+        try:
+            if self.session.tick(self.controls.advance(self._tick)):
+                self._steps.append(time.perf_counter())
+        except OSError as error:  # such as a full disk, where an episode that ended is saved
+            self.session.say(str(error))
         news = self.recordings.news()
         if news is not None:
             self.session.say(news)

@@ -256,11 +256,14 @@ class Session:
 
         Raises:
             SeedError: for a seed that must not be saved; nothing has changed.
+            OSError: the episode so far cannot be saved; nothing has changed.
         """
         if self._folder is not None:
             refuse_test_seeds([seed], "episodes that are saved as training data")
+        played: Playable = self.dream if self.view == "dream" else self.real
+        self.save(played)
         self.seed, self.asleep, self._undreamt = seed, False, True
-        self._start(self.dream if self.view == "dream" else self.real)
+        self._start(played)
         if self.view == "both":
             self.follow()
 
@@ -314,7 +317,7 @@ class Session:
     def take_turns(self) -> None:
         """The next player takes over, in the middle of the episode."""
         self._player = (self._player + 1) % len(self.players)
-        self.player.begin(self.seed)
+        self.player.begin(self.leader.seed)
 
     def _start(self, played: Playable) -> None:
         self.save(played)
@@ -322,7 +325,7 @@ class Session:
         self._undreamt = self._undreamt and played is not self.dream
         self._at_start = True
         self._enter(played)
-        self.player.begin(self.seed)
+        self.player.begin(played.seed)
 
     def _enter(self, played: Playable) -> None:
         self._resting = 0

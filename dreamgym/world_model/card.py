@@ -66,7 +66,8 @@ def _check_preprocessing(path: Path, world: str, card: dict[str, Any]) -> None:
         return
     if version != known.preprocess.version:
         raise BundleVersionError(
-            f"{path}: expected preprocess_version {known.preprocess.version}, got {version!r}; use a bundle made for it"
+            f"{path}: expected preprocess_version {known.preprocess.version}, got {version!r}: its frames were made "
+            "otherwise, such as by another crop; use a bundle made for this description, or train again"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import gymnasium as gym
@@ -97,7 +98,7 @@ def described_actions(space: gym.Space[Any], given: NDArray[Any]) -> NDArray[np.
     Raises:
         ActionError: they are not in the space.
     """
-    flat = given.reshape(len(given), -1)
+    flat = given.reshape(len(given), math.prod(given.shape[1:]))
     found: NDArray[np.float32] | None
     if isinstance(space, gym.spaces.Discrete):
         index = flat.astype(np.float64) - float(space.start)
@@ -106,7 +107,7 @@ def described_actions(space: gym.Space[Any], given: NDArray[Any]) -> NDArray[np.
     elif isinstance(space, gym.spaces.Box):
         low, high = space.low.astype(np.float64), space.high.astype(np.float64)
         fits = flat.shape[1:] == space.shape and np.isfinite(flat).all()
-        shares = (flat - low) / (high - low) if fits else flat
+        shares = (flat - low) / np.where(high > low, high - low, 1.0) if fits else flat
         fits = fits and (shares >= -_ROUNDING).all() and (shares <= 1.0 + _ROUNDING).all()
         found = np.clip(2.0 * shares - 1.0, -1.0, 1.0).astype(np.float32) if fits else None
     else:

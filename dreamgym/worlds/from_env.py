@@ -99,14 +99,14 @@ def from_env(
     make = functools.partial(_make, env, arguments, rendered, frame_skip)
     seen = _probe(make)
     limit = max_episode_steps or _registered_limit(seen.env_id if isinstance(env, str) else None, frame_skip)
-    resize = Resize(seen.frame_shape, crop or (0, seen.frame_shape[0], 0, seen.frame_shape[1]), grey)
-    top, bottom, left, right = resize.crop
+    top, bottom, left, right = map(int, crop or (0, seen.frame_shape[0], 0, seen.frame_shape[1]))
+    resize = Resize(seen.frame_shape, (top, bottom, left, right), bool(grey))
     players = changes.get("players") or _players(seen)
     described: dict[str, Any] = {
         "name": name,
         "env_id": env if isinstance(env, str) else name,
         "make_env": functools.partial(make_env, make, max_episode_steps=limit),
-        "preprocess": Preprocess(seen.frame_shape, resize, zlib.crc32(repr(resize).encode())),
+        "preprocess": Preprocess(seen.frame_shape, resize, _frames_version(resize)),
         "actions": seen.actions,
         "rewards": RewardRule(head="value"),
         "fps": max(1, round(seen.fps / frame_skip)),
@@ -119,10 +119,11 @@ def from_env(
         "recipe": RECIPE,
         "versions": functools.partial(_versions, f"crop {resize.crop}, grey {grey}, frame skip {frame_skip}"),
         "aspect": (right - left) / (bottom - top),
-        "accepts": functools.partial(_unlike_recorded, frame_skip),
-        "simulated_steps": _steps,
-        "own_actions": functools.partial(described_actions, seen.space),
     }
+    if "make_env" not in changes:
+        described |= {"accepts": functools.partial(_unlike_recorded, frame_skip), "simulated_steps": _steps}
+        if "actions" not in changes:
+            described["own_actions"] = functools.partial(described_actions, seen.space)
     return World(**{**described, **changes})
 
 
@@ -199,6 +200,12 @@ def make_env(
     """
     env = make(render_mode)
     return env if max_episode_steps is None else gym.wrappers.TimeLimit(env, max_episode_steps)
+
+
+def _frames_version(resize: Resize) -> int:
+    """Another number for frames that are made otherwise."""
+    shape = tuple(int(size) for size in resize.shape)
+    return zlib.crc32(repr((shape, resize.crop, resize.grey)).encode())
 
 
 def _unlike_recorded(skip: int, env: gym.Env[Any, Any]) -> str | None:

@@ -28,14 +28,12 @@ from dreamgym.errors import (
     OutputFolderError,
     RewardError,
 )
-from dreamgym.worlds.base import Preprocess, World
+from dreamgym.worlds.base import Preprocess
 from dreamgym.worlds.resize import Resize
 from tests.support.toy_world import TOY
 
 NAME = "tests.support.toy_world:TOY"
 LIMIT = TOY.max_episode_steps
-RACING = World.from_env("CarRacing-v3", name="Racing")
-GREY = World.from_env("CarRacing-v3", name="GreyRacing", grey=True)
 
 
 class Told:
@@ -185,7 +183,7 @@ def test_actions_of_another_range_are_scaled_and_executed(tmp_path: Path) -> Non
 def test_the_environments_own_actions_are_those_of_a_described_world(tmp_path: Path) -> None:
     arrays = {"obs": np.zeros((40, 8, 8, 3), np.uint8), "reward": np.zeros(40), "done": np.zeros(40, bool)}
     arrays["action"] = np.linspace((-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), 40)  # as CarRacing takes them
-    world = "tests.collect.test_import_recordings:RACING"
+    world = "tests.support.racing_worlds:RACING"
     (episode,) = imported(tmp_path / "a", "obs", [arrays], world=world)
     assert episode.actions[0].tolist() == [-1.0, -1.0, -1.0]  # no gas and no brake
     arrays["action"][5] = (0.0, 1.5, 0.0)
@@ -199,7 +197,7 @@ def test_grey_worlds_have_grey_frames_of_any_size(tmp_path: Path) -> None:
     red = np.zeros((40, 64, 64, 3), np.uint8)
     red[..., 0] = 200
     others = {"reward": np.zeros(40), "done": np.zeros(40, bool), "action": np.zeros((40, 3))}
-    world = "tests.collect.test_import_recordings:GREY"
+    world = "tests.support.racing_worlds:GREY"
     for name, frames in {"as V's": red, "smaller": red[:, :32, :32]}.items():
         (episode,) = imported(tmp_path / name, "obs", [{"obs": frames, **others}], world=world)
         assert np.unique(episode.frames).tolist() == [60]

@@ -421,12 +421,12 @@ def test_a_label_has_an_entry_a_step_or_a_frame(tmp_path: Path, label: np.ndarra
 
 def test_a_folder_is_the_same_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     folder = tmp_path / "mine"
-    folder.mkdir()
+    (folder / "inner").mkdir(parents=True)
     names = [f"episode-{number:06d}.npz" for number in range(100)]
     for name in names:
         (folder / name).write_bytes(name.encode())
     monkeypatch.chdir(folder)
-    assert episodes_sha256([Path()]) == episodes_sha256([folder])
+    assert episodes_sha256([Path()]) == episodes_sha256([folder]) == episodes_sha256([folder / "inner" / ".."])
     held_out = [is_held_out(Path(name)) for name in names]
     assert held_out == [is_held_out(folder / name) for name in names] and any(held_out)
 

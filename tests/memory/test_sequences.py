@@ -80,3 +80,14 @@ def test_the_last_step_is_drawn_as_often_as_others(length: int, steps: int, reme
     drawn = torch.bincount(step, minlength=length).float()
     assert drawn[-1] == pytest.approx(drawn[steps:-steps].mean().item(), rel=0.15)
     assert drawn[steps:].std() < 0.15 * drawn[steps:].mean()  # and all others
+
+
+@pytest.mark.parametrize("steps", [16, 96])
+def test_last_steps_of_short_and_long_episodes_are_drawn_alike(steps: int) -> None:
+    lengths = (steps + 1, 2 * steps - 1, 600)
+    episodes = [toy_episode(length, float(index)) for index, length in enumerate(lengths)]
+    sampler = SequenceSampler(episodes, steps, start_share=0.0)
+    sampler.remember(MDNRNN(latent_size=2, hidden_size=4), np.random.default_rng(0), torch.device("cpu"))
+    batch = sampler.sample(np.random.default_rng(1), 12_000, torch.device("cpu"))
+    drawn = torch.bincount((batch.z[..., 0][batch.failed.bool()] * 64).round().int(), minlength=3).float()
+    assert (drawn / drawn.mean()).tolist() == pytest.approx([1.0, 1.0, 1.0], abs=0.1)

@@ -237,7 +237,12 @@ def test_a_full_disk_is_a_message_and_the_game_goes_on(loop: Loop, monkeypatch: 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(loop.session, "save", full)
-    press(loop, Command.RESTART)
+    press(loop, Command.NEW)
+    assert loop.running and "No space left" in loop.session.message
+    assert loop.session.seed == 1
+    monkeypatch.setattr(loop.session, "tick", full)  # as where an episode ends by itself
+    loop.session.say("")
+    loop.tick()
     assert loop.running and "No space left" in loop.session.message
     monkeypatch.undo()
 

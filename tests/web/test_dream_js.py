@@ -161,7 +161,7 @@ def test_executed_actions_are_pythons(toy_world_model: WorldModel, tmp_path: Pat
 
 def test_keys_have_the_names_that_browsers_give_them(tmp_path: Path) -> None:
     names = {"left": "left", "W": "w", "return": "enter", "lshift": "shift", "right shift": "shift", "f1": "f1",
-             "page up": "pageup", "period": ".", "kp_plus": "+", "[4]": "4", "kp7": "7"}  # fmt: skip
+             "page up": "pageup", "period": ".", "kp_plus": "+", "[4]": "4", "[+]": "+", "kp7": "7"}  # fmt: skip
     script = f"""
     const {{ browserKey }} = await import("./controls.js");
     return {json.dumps(list(names))}.map(browserKey);

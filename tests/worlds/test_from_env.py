@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from dreamgym.collect.collect import record_episode
 from dreamgym.config import PipelineConfig
 from dreamgym.data.episodes import read_episode, write_episode
-from dreamgym.errors import ActionError, ConfigError, ObservationError, RewardError
+from dreamgym.errors import (
+    ActionError,
+    BundleVersionError,
+    ConfigError,
+    EpisodeFileError,
+    ObservationError,
+    RewardError,
+)
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.play.commands import require_free
 from dreamgym.world_model import WorldModel
@@ -230,6 +237,8 @@ def test_players_of_ones_own_record() -> None:
 
 def test_frames_cut_otherwise_are_another_version() -> None:
     settings: list[dict[str, Any]] = [{}, {"crop": (0, 5, 0, 12)}, {"grey": True}]
+    crops: list[Any] = [(0, 5, 0, 12), [0, 5, 0, 12], tuple(np.array([0, 5, 0, 12]))]
+    assert len({world_of(screen(), crop=crop).preprocess.version for crop in crops}) == 1
     versions = [world_of(screen(), **each).preprocess.version for each in settings]
     assert len(set(versions)) == 3
     assert versions == [world_of(screen(), **each).preprocess.version for each in settings]
@@ -244,10 +253,12 @@ def test_a_name_without_its_version_is_the_latest() -> None:
 def test_own_actions_become_those_of_the_description() -> None:
     discrete = world_of(screen(actions=SPACES["discrete"][0]))  # 2, 3 and 4
     box, binary = (world_of(screen(actions=SPACES[name][0])) for name in ("box", "binary"))
+    fixed = world_of(screen(actions=gym.spaces.Box(np.array([5.0, 0.0]), np.array([5.0, 1.0]), dtype=np.float64)))
     for world, own, wanted in (
         (discrete, [2, 4], [[1, 0, 0], [0, 0, 1]]),
         (box, [[-2.0, 0.0], [1.0, 10.0]], [[-1.0, -1.0], [0.5, 1.0]]),
         (binary, [[0, 1, 1, 0]], [[0, 1, 1, 0]]),
+        (fixed, [[5.0, 0.0]], [[-1.0, -1.0]]),
     ):
         assert world.own_actions is not None
         described = world.own_actions(np.array(own))
@@ -339,7 +350,34 @@ def bundle_of(world: World, make_world_model: Callable[..., WorldModel]) -> Worl
     model = make_world_model(latent_size=8, hidden_size=12)
     memory = MDNRNN(8, world.actions.size, 12, 3).eval().requires_grad_(False)
     card = {"world": world.name, "actions": to_card(world.actions), "rewards": to_card(world.rewards)}
+    card |= {"preprocess_version": world.preprocess.version}
     return WorldModel(model.vision, memory, model.starts, None, {**model.card, **card})
+
+
+def test_a_description_that_makes_its_environment_otherwise_takes_that(
+    make_world_model: Callable[..., WorldModel],
+) -> None:
+    def make(render_mode: str | None = None, max_episode_steps: int | None = 40, **_: Any) -> gym.Env[Any, Any]:
+        return gym.wrappers.TimeLimit(screen()(render_mode), max_episode_steps or 40)
+
+    world = world_of(screen(), make_env=make)
+    assert world.own_actions is None
+    bundle = bundle_of(world, make_world_model)
+    env = gym.make("dreamgym:Latent-v0", world_model=bundle, world=world)
+    env.reset(seed=1)
+    env.step(0)
+
+
+def test_frames_that_were_made_otherwise_are_refused(
+    tmp_path: Path, make_world_model: Callable[..., WorldModel]
+) -> None:
+    world, other = world_of(screen()), world_of(screen(), crop=(0, 5, 0, 12))
+    with pytest.raises(BundleVersionError, match="such as by another crop"):
+        gym.make("dreamgym:Latent-v0", world_model=bundle_of(world, make_world_model), world=other)
+    write_episode(tmp_path / "episode.npz", record_episode(world.players["uniform"](), 0, 40, world=world))
+    read_episode(tmp_path / "episode.npz", world)
+    with pytest.raises(EpisodeFileError, match="such as by another crop"):
+        read_episode(tmp_path / "episode.npz", other)
 
 
 def test_wrappers_take_what_the_description_makes_alone(make_world_model: Callable[..., WorldModel]) -> None:

@@ -72,13 +72,13 @@ export async function listenToTilt(onTilt) {
 
 // What browsers call the keys that pygame names otherwise, by its constants ("lshift") or by its own names ("left shift").
 const BROWSER_KEYS = {
-  return: "enter", kp_enter: "enter", lshift: "shift", rshift: "shift", lctrl: "control", rctrl: "control", lalt: "alt", ralt: "alt",
+  return: "enter", kp_enter: "enter", lshift: "shift", rshift: "shift",
   minus: "-", plus: "+", equals: "=", comma: ",", period: ".", slash: "/", semicolon: ";", quote: "'", leftbracket: "[",
   rightbracket: "]", backslash: "\\", backquote: "`", kp_plus: "+", kp_minus: "-", kp_multiply: "*", kp_divide: "/", kp_period: ".",
 };
 
 export function browserKey(name) {
-  const plain = name.toLowerCase().replace(/^(left|right) (shift|ctrl|alt)$/, (_, side, key) => side[0] + key);
-  const digit = /^(?:kp_?|\[)(\d)\]?$/.exec(plain);
-  return digit ? digit[1] : (BROWSER_KEYS[plain] ?? (plain.length > 1 ? plain.replaceAll(" ", "") : plain));
+  const plain = name.toLowerCase().replace(/^(left|right) shift$/, "lshift");
+  const padKey = /^(?:kp_?(\d)|\[(.)\])$/.exec(plain);
+  return padKey ? (padKey[1] ?? padKey[2]) : (BROWSER_KEYS[plain] ?? (plain.length > 1 ? plain.replaceAll(" ", "") : plain));
 }

@@ -239,8 +239,11 @@ class Page {
     element("gif").addEventListener("click", () => this.saveGif());
     element("temperature").addEventListener("input", ({ target }) => this.setTemperature(Number(target.value)));
     element("temperature").addEventListener("pointerup", ({ target }) => target.blur()); // or driving keys would move it
+    let pointed = false; // with the keys one goes through the choices, and keeps the focus
+    element("kind").addEventListener("pointerdown", () => (pointed = true));
+    element("kind").addEventListener("keydown", () => (pointed = false));
     element("kind").addEventListener("change", ({ target }) => {
-      target.blur();
+      if (pointed) target.blur();
       this.session.kind = target.value;
       this.begin(this.session.seed);
     });
