@@ -37,7 +37,9 @@ _DISPLAYS: Final = ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEOD
 
 
 def key_code(name: str) -> int:
-    """pygame's number of a key, named as its constant (K_lshift) or as ``pygame.key.name`` gives it ("left shift").
+    """pygame's number of a key.
+
+    The name is that of its constant ("lshift" of ``K_LSHIFT``) or what ``pygame.key.name`` gives ("left shift").
 
     Raises:
         ConfigError: there is no such key.
