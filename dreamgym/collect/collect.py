@@ -151,11 +151,11 @@ def collect(config: CollectConfig, factories: Mapping[str, PlayerFactory] | None
 
 def _inputs(config: CollectConfig) -> dict[str, str | None]:
     """The version of the frames, and SHA-256 of what the players read."""
-    frames = {"preprocess_version": str(find(config.world).preprocess.version)}
-    if config.controller is None:
-        return {**frames}
-    card = locate(config.world_model, config.world) / "card.json"
-    return {**frames, "controller_sha256": file_sha256(config.controller), "world_model_sha256": file_sha256(card)}
+    found: dict[str, str | None] = {"preprocess_version": str(find(config.world).preprocess.version)}
+    if config.controller is not None:
+        card = locate(config.world_model, config.world) / "card.json"
+        found |= {"controller_sha256": file_sha256(config.controller), "world_model_sha256": file_sha256(card)}
+    return found
 
 
 def _collect(config: CollectConfig, factories: Mapping[str, PlayerFactory]) -> Path:

@@ -42,8 +42,8 @@ MOST_UNFAMILIAR: Final = 0.3
 every latent than on the data."""
 
 NEXT: Final = (
-    "A controller that is still weak needs a longer search, not another world model: more generations "
-    "(`dreamgym evolve --generations`), or an RL library in the dream."
+    "A controller that is still weak may need a longer search: more generations (`dreamgym evolve --generations`), or "
+    "an RL library in the dream."
 )
 """What to do where nothing fails."""
 

@@ -140,11 +140,8 @@ def _free_name(folder: Path, stem: str, suffix: str) -> Path:
 
     A video is there at its end. Until then a hidden folder of its name is, whichever window records it.
     """
-    for number in itertools.count(1):
-        path = folder / f"{stem}-{number:03d}{suffix}"
-        if not path.exists() and not any(folder.glob(f".{path.name}.*")):
-            return path
-    raise AssertionError
+    names = (f"{stem}-{number:03d}{suffix}" for number in itertools.count(1))
+    return next(folder / name for name in names if not (folder / name).exists() and not any(folder.glob(f".{name}.*")))
 
 
 def record(config: PlayConfig, path: Path, make_session: Callable[[], Session]) -> None:
