@@ -32,13 +32,28 @@ from dreamgym.tensor_files import read_tensors
 from dreamgym.training import choose_precision
 from dreamgym.world_model import WorldModel, locate
 
-__all__ = ["DreamTrials", "dream_rollout"]
+__all__ = ["DreamTrials", "Outputs", "dream_rollout", "linear_outputs"]
+
+Outputs = Callable[[Tensor, int], Callable[[Tensor], Tensor]]
+"""From candidates' parameters, (P, parameters), and the action's size A to a function from features, (P, R, Z + H), to
+raw outputs, (P, R, A); a module's own function, for other processes."""
+
+
+def linear_outputs(parameters: Tensor, size: int) -> Callable[[Tensor], Tensor]:
+    """The outputs of linear controllers, an :data:`Outputs`.
+
+    Parameters are those of :attr:`LinearController.parameters <dreamgym.controller.linear.LinearController.parameters>`.
+    """
+    weights = parameters[:, :-size].unflatten(1, (size, -1)).transpose(1, 2).contiguous()  # (P, observation, A)
+    bias = parameters[:, None, -size:]
+    return lambda features: torch.baddbmm(bias, features, weights)
 
 
 def dream_rollout(
     core: DreamCore,
     candidates: NDArray[np.float32],
     *,
+    outputs: Outputs = linear_outputs,
     progress_limit: float = math.inf,
     action_noise: float = 0.0,
     noise_seed: int = 0,
@@ -50,6 +65,7 @@ def dream_rollout(
     Args:
         core: P * R dreams, candidate by candidate.
         candidates: controllers' parameters, (P, parameters).
+        outputs: the form of the controllers.
         progress_limit: see :class:`dreamgym.controller.fitness.ExcessProgress`.
         action_noise: standard deviation of what is added to the actions of every second rollout, each in its range; the
             same for all candidates.
@@ -57,10 +73,8 @@ def dream_rollout(
     """
     population, count = len(candidates), core.num_envs
     shape = (population, count // population)
-    parameters = torch.from_numpy(np.ascontiguousarray(candidates)).to(core.device)
     action_set, size = core.world_model.actions, core.world_model.actions.size
-    weights = parameters[:, :-size].unflatten(1, (size, -1)).transpose(1, 2).contiguous()  # (P, observation, A)
-    bias = parameters[:, None, -size:]
+    outputs_of = outputs(torch.from_numpy(np.ascontiguousarray(candidates)).to(core.device), size)
     penalty = torch.tensor(action_set.penalty or (0.0,) * size, device=core.device)
     sums = [torch.zeros(count, device=core.device) for _ in range(5)]
     returns, smoothness, excess_progress, squared_actions, event = sums
@@ -70,7 +84,7 @@ def dream_rollout(
     wanted: list[Tensor] = []  # actions before the disturbance
 
     def act(features: Tensor) -> Tensor:
-        raw = torch.baddbmm(bias, features.unflatten(0, shape), weights)
+        raw = outputs_of(features.unflatten(0, shape))
         wanted.append(action_set.from_outputs(raw).flatten(0, 1))
         return disturbance(wanted[-1])
 
@@ -124,6 +138,7 @@ class DreamTrials:
         config: the bundle, population, rollouts, starts, temperature, precision, seed, ``workers`` and
             ``engine``.
         device: on a GPU all candidates are tried at once, in this process.
+        outputs: the form of the candidates.
 
     Raises:
         ConfigError: ``config.fast`` on a GPU, or a penalty on what this world model does not have.
@@ -131,7 +146,9 @@ class DreamTrials:
         WorkerError: in a call, when a process died.
     """
 
-    def __init__(self, config: EvolveConfig, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, config: EvolveConfig, device: torch.device | str = "cpu", outputs: Outputs = linear_outputs
+    ) -> None:
         if config.fast:
             compiled_tile(torch.device(device))  # to refuse it here, since a process would only die of it
         # Chosen once, for machines that are not alike.
@@ -143,7 +160,7 @@ class DreamTrials:
         """What a candidate's scores depend on, see :func:`dreamgym.controller.cma_es.evolve`."""
         memory, starts, squash = world_model.memory, world_model.starts, world_model.actions.squash
         self.zeros = LinearController.zeros(memory.latent_size + memory.hidden_size, squash)
-        """A controller of the candidates' form, with parameters of zero."""
+        """A linear controller with parameters of zero."""
         self.subspace: Subspace | None = None
         """Where to search, by the configuration."""
         if config.subspace:
@@ -158,7 +175,7 @@ class DreamTrials:
         where = {"workers": 1} if on_gpu else {"workers": config.workers, "engine": config.engine}
         self._stack = ExitStack()
         self._workers: parallel.Workers[_Item, RolloutScores] = self._stack.enter_context(
-            parallel.start(_trying, (config, world_model, str(device)), **where)
+            parallel.start(_trying, (config, world_model, str(device), outputs), **where)
         )
 
     def __call__(self, candidates: NDArray[np.float64], generation: int) -> RolloutScores:
@@ -199,9 +216,9 @@ _Item = tuple[NDArray[np.float32], int]
 """Candidates, (population, parameters), and the generation."""
 
 
-def _trying(settings: tuple[EvolveConfig, WorldModel, str]) -> Callable[[_Item], RolloutScores]:
+def _trying(settings: tuple[EvolveConfig, WorldModel, str, Outputs]) -> Callable[[_Item], RolloutScores]:
     """From candidates to their scores; the dreams of each number of candidates are made once."""
-    config, world_model, device = settings
+    config, world_model, device, outputs = settings
 
     @functools.cache
     def cores(population: int) -> _Cores:
@@ -209,7 +226,7 @@ def _trying(settings: tuple[EvolveConfig, WorldModel, str]) -> Callable[[_Item],
 
     def tried(item: _Item) -> RolloutScores:
         candidates, generation = item
-        return _try(cores(len(candidates)), candidates, config, generation)
+        return _try(cores(len(candidates)), candidates, config, generation, outputs)
 
     return tried
 
@@ -239,7 +256,9 @@ def _cores(config: EvolveConfig, world_model: WorldModel, population: int, devic
     return _Cores(core(config.rollouts, config.max_episode_steps or "world"), hard)
 
 
-def _try(cores: _Cores, candidates: NDArray[np.float32], config: EvolveConfig, generation: int) -> RolloutScores:
+def _try(
+    cores: _Cores, candidates: NDArray[np.float32], config: EvolveConfig, generation: int, outputs: Outputs
+) -> RolloutScores:
     population = len(candidates)
     seeds = torch.tensor(rollout_seeds(config, generation))
     whole, hard = (part.repeat(population) for part in seeds.split([config.rollouts, config.hard_rollouts]))
@@ -252,7 +271,7 @@ def _try(cores: _Cores, candidates: NDArray[np.float32], config: EvolveConfig, g
 
     def score(core: DreamCore) -> RolloutScores:
         settings = {"progress_limit": config.progress_limit, "action_noise": config.action_noise}
-        return dream_rollout(core, candidates, **settings, noise_seed=int(seeds[0]))
+        return dream_rollout(core, candidates, outputs=outputs, **settings, noise_seed=int(seeds[0]))
 
     if cores.hard is None:
         return score(cores.whole)
