@@ -19,8 +19,6 @@ from dreamgym.vision.packed_linear import Packed
 
 __all__ = ["Roof", "available_threads", "describe", "roof_cases", "roof_name"]
 
-_SIZE = 1024
-
 
 def _cores() -> int:
     """How many this process may use."""
@@ -65,9 +63,9 @@ def roof_name(precision: str) -> str:
     return f"matrix product, {precision}"
 
 
-def roof_cases(seconds: float) -> list[Case]:
+def roof_cases(seconds: float, size: int = 1024) -> list[Case]:
     """The peak of matrix products of 1,024 by 1,024, the better of torch's and oneDNN's, GFLOP/s."""
-    roof = Roof(seconds / 2)
+    roof = Roof(seconds / 2, size)
     return [
         Case(roof_name(precision), "GFLOP/s", functools.partial(roof, precision), threads=threads, precision=precision)
         for precision in PRECISIONS
@@ -80,19 +78,21 @@ class Roof:
 
     Args:
         seconds: how long each library is measured.
+        size: of the matrices; smaller ones do not reach the peak.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._libraries = {precision: _products(dtype, seconds) for precision, dtype in PRECISIONS.items()}
+    def __init__(self, seconds: float, size: int = 1024) -> None:
+        self._size = size
+        self._libraries = {precision: _products(dtype, seconds, size) for precision, dtype in PRECISIONS.items()}
 
     @torch.no_grad()
     def __call__(self, precision: str) -> float:
         """GFLOP/s."""
-        return 2e-9 * _SIZE**3 * max(products_per_second() for products_per_second in self._libraries[precision])
+        return 2e-9 * self._size**3 * max(products_per_second() for products_per_second in self._libraries[precision])
 
 
-def _products(dtype: torch.dtype, seconds: float) -> list[Callable[[], float]]:
-    left, right = (torch.randn(_SIZE, _SIZE).to(dtype) for _ in range(2))
+def _products(dtype: torch.dtype, seconds: float, size: int) -> list[Callable[[], float]]:
+    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))
     packed = Packed(right)
 
     def by_torch() -> int:

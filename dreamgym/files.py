@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,6 +20,7 @@ __all__ = [
     "atomic_write",
     "claim_folder",
     "file_sha256",
+    "foreign",
     "lock_folder",
     "make_folder",
     "read_log",
@@ -114,6 +115,12 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def foreign(folder: Path, ours: Collection[str]) -> list[str]:
+    """What a folder holds besides, by name: neither ours nor what file managers leave anywhere."""
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+    return [name for name in names if name not in ours and name not in (".DS_Store", "Thumbs.db", "desktop.ini")]
+
+
 def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write files into a folder, each atomically, over those of the same names from before.
 
@@ -126,7 +133,7 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
         raise OutputFolderError(f"expected a folder to write to, got the file {folder}; choose another name")
     for name in contents:
         remove_leftovers(folder / name)
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in contents) if folder.exists() else []
+    others = foreign(folder, contents)
     if others:
         raise OutputFolderError(f"{folder} holds other things ({', '.join(others[:3])}); choose an empty or new folder")
     make_folder(folder)

@@ -112,8 +112,11 @@ class SB3VecEnv(VecEnv):
             # Where an episode ended, infos are those of the reset that followed.
             final_infos = info_rows(infos.get("final_info", {}), self.num_envs)
             for row in np.flatnonzero(dones).tolist():
+                # What Gymnasium's RecordEpisodeStatistics adds is of the episode that ended.
+                ended = {"episode": rows[row].pop("episode")} if "episode" in rows[row] else {}
                 self.reset_infos[row] = rows[row]
-                rows[row] = {**final_infos[row], "terminal_observation": np.array(infos["final_obs"][row])}
+                ended |= final_infos[row]
+                rows[row] = {**ended, "terminal_observation": np.array(infos["final_obs"][row])}
         for info, late in zip(rows, (truncations & ~terminations).tolist(), strict=True):
             info["TimeLimit.truncated"] = late
         return np.array(observations), np.array(rewards, np.float32), dones, rows

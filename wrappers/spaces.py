@@ -47,7 +47,7 @@ def open_world(world_model: WorldModel | str | Path | None, world: World | str |
 
     Raises:
         ConfigError: the bundle's world is not registered and none is given.
-        BundleError: the bundle is missing, damaged, or of another world.
+        BundleError: the bundle is missing, damaged, or of another world or other actions.
     """
     described = None if world is None else find(world)
     # Of a world of one's own there is no bundle in the package.
@@ -55,7 +55,7 @@ def open_world(world_model: WorldModel | str | Path | None, world: World | str |
     name = opened.world_name
     if described is None:
         try:
-            return opened, find_registered(name)
+            described = find_registered(name)
         except ConfigError as error:
             raise ConfigError(
                 f"world: expected the description of {name!r}, the bundle's world, which is not registered here; pass "
@@ -63,7 +63,22 @@ def open_world(world_model: WorldModel | str | Path | None, world: World | str |
             ) from error
     if described.name != name:
         raise BundleVersionError(f"world_model: expected one of {described.name!r}, got one of {name!r}")
+    _require_actions_of(opened, described)
     return opened, described
+
+
+def _require_actions_of(opened: WorldModel, described: World) -> None:
+    """M would read other actions than it learned from."""
+    changed = [
+        f"{name}: {there!r} in the bundle, {here!r} in the description"
+        for name in ("low", "high", "discrete", "rule", "threshold", "box")
+        if (there := getattr(opened.actions, name)) != (here := getattr(described.actions, name))
+    ]
+    if changed:
+        raise BundleVersionError(
+            f"world_model: expected the actions of {described.name} as it is described, got others "
+            f"({'; '.join(changed)}). Use a bundle made for this description, or train again"
+        )
 
 
 class LatentView:

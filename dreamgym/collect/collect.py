@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dreamgym import parallel
 from dreamgym.config import CollectConfig
 from dreamgym.data.episodes import Episode, pack_episode, read_episode
 from dreamgym.data.seeds import COLLECTION_SEEDS, refuse_test_seeds
-from dreamgym.errors import ConfigError, EpisodeFileError, OutputFolderError
+from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, OutputFolderError
 from dreamgym.files import claim_folder, file_sha256, write_bytes
 from dreamgym.world_model import locate
 from dreamgym.worlds.base import Player, World
@@ -88,6 +89,9 @@ def record_episode(
         patience: truncate after so many steps without a gain; None for never.
         world: the description of the environment, or its name; None for the default one.
         envs: gives the environment, in place of ``world``; of a process that records many episodes.
+
+    Raises:
+        ActionError: the player's action is of another shape, out of range or not finite.
     """
     envs = RealEnvs(find(world), keep=False) if envs is None else envs
     world = envs.world
@@ -96,14 +100,14 @@ def record_episode(
         observation, _ = env.reset(seed=seed)
         player.reset(env.unwrapped, np.random.default_rng([seed, 1]))
         recorder = None if labels.record is None else labels.record(env)
-        frames, actions, rewards = [world.preprocess(observation)], [], []
+        frames, actions, rewards = [_frame(world, observation)], [], []
         terminated = truncated = False
         idle = 0
         info: dict[str, object] = {}
         while not (terminated or truncated):
-            executed = world.actions.executed(player.act(frames[-1]))
+            executed = _executed(world, player.act(frames[-1]), player_name)
             observation, reward, terminated, truncated, info = env.step(world.actions.as_given(executed))
-            frames.append(world.preprocess(observation))
+            frames.append(_frame(world, observation))
             actions.append(executed)
             rewards.append(reward)
             if recorder is not None:
@@ -112,7 +116,7 @@ def record_episode(
             truncated = truncated or idle == patience
         return Episode(
             frames=np.stack(frames),
-            actions=np.stack(actions).astype(np.float32),
+            actions=np.stack(actions),
             rewards=np.array(rewards, np.float32),
             terminated=bool(terminated),  # an environment may say it by NumPy's types, which JSON does not take
             truncated=bool(truncated),
@@ -126,12 +130,31 @@ def record_episode(
         )
 
 
+def _frame(world: World, observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The preprocessed frame, a copy: an environment may show every frame in the same array."""
+    return np.array(world.preprocess(observation))
+
+
+def _executed(world: World, given: NDArray[np.floating], player: str) -> NDArray[np.float32]:
+    """What the world does of a player's action, a copy as well."""
+    actions = world.actions
+    wanted = np.array(given, np.float32)
+    if wanted.shape != (actions.size,) or not ((wanted >= actions.low) & (wanted <= actions.high)).all():
+        raise ActionError(
+            f"player {player or type(given).__name__}: expected actions of {actions.size} numbers within {actions.low} "
+            f"and {actions.high}, got {np.asarray(given).tolist()}; correct the player"
+        )
+    return np.array(actions.executed(wanted))
+
+
 def collect(config: CollectConfig, factories: Mapping[str, PlayerFactory] | None = None) -> Path:
     """Record the episodes of a plan that are not there yet.
 
     Args:
         config: what to record.
-        factories: further players by name; each must be picklable, since workers are processes of their own.
+        factories: of the players that a controller makes, by name, see
+            :func:`dreamgym.collect.command.controller_players`; picklable, since workers are processes of their own.
+            Players of your own belong into the world's ``players``.
 
     Returns:
         The folder of the episodes.

@@ -67,7 +67,7 @@ class ControllerPlayer:
         self._blindness = _levels("blindness", blindness)
         if (self._blindness > 1).any():
             raise ConfigError(f"blindness: expected shares of at most 1, got {blindness!r}")
-        self.encoder = LatentEncoder(self.world_model, latent=latent)
+        self.encoder = LatentEncoder(self.world_model, latent=latent, preprocessed=True)
         """V and M, in the midst of an episode."""
 
     def reset(self, env: Any, rng: np.random.Generator) -> None:

@@ -62,7 +62,8 @@ def import_recordings(config: ImportConfig) -> Path:
     world = find(config.world)
     if not config.recordings.is_dir():
         raise ConfigError(f"recordings: expected a folder, there is none at {config.recordings}; correct its name")
-    with claim_folder(config.out, config, inputs={"recordings_sha256": _sha256(config)}):
+    inputs = {"recordings_sha256": _sha256(config), "preprocess_version": str(world.preprocess.version)}
+    with claim_folder(config.out, config, inputs=inputs):
         found = 0
         for steps in tqdm(_read(config), desc="import", unit="episode", mininterval=2):
             path = config.out / f"episode-{found:06d}.npz"
@@ -100,7 +101,7 @@ def _obs(path: Path) -> _Steps:
     arrays = read_arrays(path)
     frames, actions = _named(path, arrays, "obs", "action")
     rewards, done = (_one_a_step(path, name, arrays[name]) if name in arrays else None for name in ("reward", "done"))
-    over = None if done is None or not len(done) else bool(done[-1])
+    over = None if done is None or not len(done) else _over(path, done)
     return _Steps(str(path), len(actions), frames, actions, rewards, over)
 
 
@@ -110,8 +111,18 @@ def _observations(path: Path) -> _Steps:
     frames, actions, rewards, terminals = _named(path, arrays, "observations", "actions", "rewards", "terminals")
     rewards, terminals = _one_a_step(path, "rewards", rewards), _one_a_step(path, "terminals", terminals)
     count = len(frames)  # actions may have been drawn for longer than the episode lasted
-    over = bool(terminals[-1]) if len(terminals) else False
+    over = _over(path, terminals) if len(terminals) else False
     return _Steps(str(path), count, frames, actions[1:count], rewards[1:count], over)
+
+
+def _over(path: Path, ends: NDArray[Any]) -> bool:
+    """Whether the episode was over after its last step."""
+    if ends[:-1].any():
+        raise EpisodeFileError(
+            f"{path}: expected one episode, got the end of one in step {int(ends.argmax()) + 1} of {len(ends)}; "
+            "write each episode to a file of its own"
+        )
+    return bool(ends[-1])
 
 
 def _minari(folder: Path) -> Iterator[_Steps]:

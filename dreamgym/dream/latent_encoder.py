@@ -26,7 +26,7 @@ from dreamgym.vision.packed_linear import Packed
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import FRAME_SHAPE, Preprocess
 
-__all__ = ["LATENT_MODES", "LatentEncoder", "LatentState"]
+__all__ = ["LATENT_MODES", "LatentEncoder", "LatentState", "require_frames_of"]
 
 LATENT_MODES: Final = ("sample", "mean")
 """z as a draw from V's posterior (as M was trained, and as the dream hands out), or as the posterior's mean."""
@@ -65,6 +65,7 @@ class LatentEncoder:
             for whichever of the two the processor multiplies faster.
         preprocess: of the world's raw frames; None for that of the registered world that the bundle names, if there is
             one. Without it, frames must be preprocessed.
+        preprocessed: whether all frames are, whatever the shape of raw ones.
 
     Raises:
         BundleVersionError: ``preprocess`` makes other frames than those that V was trained on.
@@ -82,6 +83,7 @@ class LatentEncoder:
         latent: str = "sample",
         precision: str = "float32",
         preprocess: Preprocess | None = None,
+        preprocessed: bool = False,
     ) -> None:
         if latent not in LATENT_MODES:
             raise ConfigError(f"expected latent to be one of {LATENT_MODES}, got {latent!r}")
@@ -89,16 +91,12 @@ class LatentEncoder:
         if precision not in PRECISIONS:
             raise ConfigError(f"expected precision to be one of {['auto', *PRECISIONS]}, got {precision!r}")
         require_count("num_envs", num_envs)
-        if preprocess is not None and preprocess.version != world_model.preprocess_version:
-            raise BundleVersionError(
-                f"world_model: expected preprocess_version {preprocess.version}, got "
-                f"{world_model.preprocess_version}: V saw frames that were made otherwise, such as by another crop. "
-                "Use a bundle made for this description, or train again"
-            )
+        if preprocess is not None:
+            require_frames_of(world_model, preprocess)
         self.world_model = world_model
         self.num_envs = num_envs
         self.latent = latent
-        self._preprocess = preprocess or known_preprocess(world_model)
+        self._preprocess = None if preprocessed else preprocess or known_preprocess(world_model)
         self._raw_shape = None if self._preprocess is None else self._preprocess.raw_shape
         self.clamped = 0
         """Latents clipped to +-10 so far, over all rows."""
@@ -268,3 +266,13 @@ class LatentEncoder:
 def _parts(count: int, threads: int) -> list[slice]:
     size = min(_FRAMES, -(-count // threads))
     return [slice(first, first + size) for first in range(0, count, size)]
+
+
+def require_frames_of(world_model: WorldModel, preprocess: Preprocess) -> None:
+    """Raise :class:`~dreamgym.errors.BundleVersionError` unless V was trained on the frames of a preprocessing."""
+    if preprocess.version != world_model.preprocess_version:
+        raise BundleVersionError(
+            f"world_model: expected preprocess_version {preprocess.version}, got {world_model.preprocess_version}: V "
+            "saw frames that were made otherwise, such as by another crop. Use a bundle made for this description, or "
+            "train again"
+        )

@@ -20,7 +20,7 @@ from dreamgym.evaluate.episode import RealSettings
 from dreamgym.evaluate.played import Played, differences, going_on, part_of, tidy
 from dreamgym.evaluate.policies import load_policy
 from dreamgym.evaluate.real import evaluate_player, evaluate_real
-from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, summarize
+from dreamgym.evaluate.scores import EpisodeScore, decimals, mean_and_spread, summarize
 from dreamgym.files import file_sha256, read_object, write_json
 from dreamgym.reporting import provenance, text_table
 from dreamgym.world_model import WorldModel, locate
@@ -260,6 +260,12 @@ def _evolved_in(controller: Path | None, world_model: WorldModel) -> str | None:
     return origin if isinstance(origin, str) else None
 
 
+def _quartiles(found: dict[str, Any]) -> str:
+    values = [found[name] for name in ("lower_quartile", "median", "upper_quartile")]
+    digits = decimals(*values)
+    return " ".join(f"{value:.{digits}f}" for value in values)
+
+
 def format_table(summaries: dict[str, dict[str, Any]], rule: ScoreRule) -> str:
     """Summaries by name as a table of plain text.
 
@@ -267,7 +273,7 @@ def format_table(summaries: dict[str, dict[str, Any]], rule: ScoreRule) -> str:
     """
     columns: dict[str, Callable[[dict[str, Any]], str]] = {
         "mean ± std": lambda found: mean_and_spread(found, 1),
-        "quartiles": lambda found: f"{found['lower_quartile']:.0f} {found['median']:.0f} {found['upper_quartile']:.0f}",
+        "quartiles": _quartiles,
     }
     if rule.solved is not None:
         columns[f"over {rule.solved:g}"] = lambda found: f"{found['share_solved']:.0%}"

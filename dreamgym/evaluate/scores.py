@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 __all__ = [
     "CURVE_STEPS",
     "EpisodeScore",
+    "decimals",
     "mean_and_spread",
     "score_episode",
     "score_from_json",
@@ -106,11 +108,22 @@ def standard_deviation(values: Sequence[float] | NDArray[np.floating]) -> float 
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def mean_and_spread(figures: Mapping[str, Any], digits: int = 0) -> str:
+def decimals(*values: float) -> int:
+    """How many decimals show values of this size: 0 from 10 on, else two significant digits of the largest."""
+    largest = max(map(abs, values))
+    return 0 if largest >= 10.0 or largest == 0.0 else min(1 - math.floor(math.log10(largest)), 6)
+
+
+def mean_and_spread(figures: Mapping[str, Any], more: int = 0) -> str:
     """Mean and standard deviation of a summary, as text.
 
-    ``909 ± 5``, or ``909`` where there is no deviation.
+    ``909 ± 5``, ``0.42 ± 0.10``, or ``909`` where there is no deviation.
+
+    Args:
+        figures: of :func:`summarize`.
+        more: decimals beyond :func:`decimals`.
     """
+    digits = more + decimals(figures["mean"], figures["std"] or 0.0)
     mean = f"{figures['mean']:.{digits}f}"
     return mean if figures["std"] is None else f"{mean} ± {figures['std']:.{digits}f}"
 

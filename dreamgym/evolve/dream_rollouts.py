@@ -42,7 +42,7 @@ raw outputs, (P, R, A); a module's own function, for other processes."""
 def linear_outputs(parameters: Tensor, size: int) -> Callable[[Tensor], Tensor]:
     """The outputs of linear controllers, an :data:`Outputs`.
 
-    Parameters are those of :attr:`LinearController.parameters <dreamgym.controller.linear.LinearController.parameters>`.
+    Parameters are those of :attr:`dreamgym.controller.linear.LinearController.parameters`.
     """
     weights = parameters[:, :-size].unflatten(1, (size, -1)).transpose(1, 2).contiguous()  # (P, observation, A)
     bias = parameters[:, None, -size:]

@@ -83,12 +83,16 @@ def measure(
         config: how much of it.
         world_model: V and M, loaded from ``config.world_model``.
         world: that the world model is of.
-        policies: to compare returns of, by name; those that have the name of a probe of the world are one.
+        policies: to compare returns of, by name; those that have the name of a probe of the world are one. Where a run
+            goes on, a name must mean the policy that it meant.
         max_episode_steps: the time limit of every episode and dream; the world's when None.
         horizon: steps dreamed open loop.
     """
     _check(config)
-    inputs = {"world_model_sha256": file_sha256(locate(config.world_model) / "card.json")}
+    inputs = {
+        "world_model_sha256": file_sha256(locate(config.world_model) / "card.json"),
+        "max_episode_steps": str(max_episode_steps or world.max_episode_steps),
+    }
     with claim_folder(config.out, config, may_differ=("workers", "engine"), inputs=inputs):
         return _measure(config, world_model, world, policies, max_episode_steps, horizon)
 

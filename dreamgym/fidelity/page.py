@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dreamgym.evaluate.scores import mean_and_spread
+from dreamgym.evaluate.scores import decimals, mean_and_spread
 from dreamgym.reporting import markdown_table
 
 __all__ = ["calibration_section", "render_page", "verdict_section"]
@@ -51,9 +51,10 @@ def verdict_section(verdict: Mapping[str, Any]) -> str:
 
 
 def _returns(report: Mapping[str, Any]) -> str:
+    digits = decimals(*(entry["mean_absolute_difference"] for entry in report["agreement"]))
     rows = [
-        (f"{entry['temperature']:g}", f"{entry['spearman']:.3f}", f"{entry['pearson']:.3f}", f"{entry['bias']:+.0f}",
-         f"{entry['mean_absolute_difference']:.0f}")
+        (f"{entry['temperature']:g}", f"{entry['spearman']:.3f}", f"{entry['pearson']:.3f}",
+         f"{entry['bias']:+.{digits}f}", f"{entry['mean_absolute_difference']:.{digits}f}")
         for entry in report["agreement"]
     ]  # fmt: skip
     first = report["agreement"][0]
@@ -163,8 +164,10 @@ def _progress(progress: Mapping[str, Any]) -> list[str]:
     ]
     ratio = "–" if progress["ratio"] is None else f"{progress['ratio']:.3f}"
     explained = "–" if progress["explained"] is None else f"{progress['explained']:.1%}"
+    totals = progress["predicted_total"], progress["actual_total"]
+    predicted, made = (f"{total:.{decimals(*totals)}f}" for total in totals)
     sums = (
-        f"Reward: {progress['predicted_total']:.0f} units predicted, {progress['actual_total']:.0f} made (ratio "
+        f"Reward: {predicted} units predicted, {made} made (ratio "
         f"{ratio}); {explained} of the variance between windows of {progress['window']} steps is foreseen."
     )
     return [

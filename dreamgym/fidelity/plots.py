@@ -64,7 +64,8 @@ def plot_returns(
     """
     figure, axes = _figure(len(dreams))
     values = [value for table in (real, *dreams.values()) for value, _ in table.values()]
-    ends = (min(values) - 30, max(values) + 30)
+    margin = 0.03 * (max(values) - min(values)) or 1.0
+    ends = (min(values) - margin, max(values) + margin)
     for axis, (temperature, dream) in zip(axes, dreams.items(), strict=True):
         axis.plot(ends, ends, color="lightgrey", zorder=0)
         for name, (value, error) in real.items():

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from dreamgym.evaluate.scores import decimals
+
 __all__ = ["Finding", "diagnose", "is_good_enough", "render", "to_json"]
 
 LEAST_EXPLAINED: Final = 0.7
@@ -235,11 +237,11 @@ def _of_controller(report: Mapping[str, Any]) -> tuple[float, float] | None:
 
 
 def _optimism(real: float, dream: float) -> Finding:
-    larger = max(abs(real), abs(dream), 1e-9)
+    larger, digits = max(abs(real), abs(dream), 1e-9), decimals(real, dream)
     return Finding(
         "The controller gets in reality what the dream promises",
         (dream - real) / larger <= MOST_OPTIMISM,
-        f"{real:.0f} in reality and {dream:.0f} in the dream.",
+        f"{real:.{digits}f} in reality and {dream:.{digits}f} in the dream.",
         (
             "Record episodes of this controller and train M on: one more round of `train all`.",
             "Evolve at a higher temperature, or penalize what reality punishes (smoothness, action_penalty).",
@@ -254,12 +256,13 @@ def _kindness(probes: Sequence[Mapping[str, Any]], policies: Sequence[Mapping[st
     for entry in probes:
         real, dream = entry["real"]["mean"], entry["dream"]["mean"]
         if not entry["passes"] and dream - real > MOST_OVERPAID * max(best - real, 0.0):
-            kind.append(f"{entry['policy']} {dream:.0f} instead of {real:.0f}")
+            digits = decimals(real, dream)
+            kind.append(f"{entry['policy']} {dream:.{digits}f} instead of {real:.{digits}f}")
     paid = "; ".join(kind) if kind else f"none of {len(probes)} gets more than in reality that would matter"
     return Finding(
         "Policies that should score at the minimum do",
         not kind,
-        f"{paid} (the controller has {best:.0f} in reality).",
+        f"{paid} (the controller has {best:.{decimals(best)}f} in reality).",
         (
             "Record players who do just that, for as long as an episode lasts.",
             "A reward threshold in the world's RewardRule: small spurious predictions count as 0.",
@@ -269,11 +272,11 @@ def _kindness(probes: Sequence[Mapping[str, Any]], policies: Sequence[Mapping[st
 
 
 def _ranking(figures: Mapping[str, Any]) -> Finding:
-    rho = figures["spearman"]
+    rho, bias = figures["spearman"], figures["bias"]
     return Finding(
         "The dream ranks policies as reality does",
         rho >= LEAST_SPEARMAN,
-        f"Spearman's rho is {rho:.2f} over {figures['policies']} policies, and the dream pays {figures['bias']:+.0f} "
-        "more than reality on average.",
+        f"Spearman's rho is {rho:.2f} over {figures['policies']} policies, and the dream pays "
+        f"{bias:+.{decimals(bias)}f} more than reality on average.",
         ("Look at the table of policies for those that differ most, and record episodes like theirs.",),
     )

@@ -92,7 +92,7 @@ def _train(config: MemoryConfig) -> Path:
         if done % config.checkpoint_every == 0 or done == config.steps:
             if config.remember_every:
                 held_out.remember(model.memory, np.random.default_rng(5), device)
-            log.write(step=done, **evaluate_memory(model, held_out, device))
+            log.write(step=done, **evaluate_memory(model, held_out, device, training.reward_variance))
             save_tensors(config.out / f"memory-{done:06d}.safetensors", model.memory.state_dict())
             if vision is not None:
                 batch = held_out.sample(np.random.default_rng(0), 6, device)
@@ -212,10 +212,12 @@ def _fit_factors(model: Trainee, sampler: SequenceSampler, config: MemoryConfig,
 
 
 @torch.no_grad()
-def evaluate_memory(model: Trainee, sampler: SequenceSampler, device: torch.device) -> dict[str, float]:
-    """The loss on held-out episodes, always the same sequences."""
+def evaluate_memory(
+    model: Trainee, sampler: SequenceSampler, device: torch.device, reward_variance: float
+) -> dict[str, float]:
+    """The loss on held-out episodes, always the same sequences; the variance is that of the training's rewards."""
     batches = [sampler.sample(np.random.default_rng([12345, index]), 64, device) for index in range(8)]
-    terms = [memory_loss(model, batch, reward_variance=sampler.reward_variance).scalars() for batch in batches]
+    terms = [memory_loss(model, batch, reward_variance=reward_variance).scalars() for batch in batches]
     return {f"held_out_{name}": float(np.mean([term[name] for term in terms])) for name in terms[0]}
 
 

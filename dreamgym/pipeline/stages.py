@@ -13,6 +13,7 @@ from dreamgym.config import CollectConfig, EvolveConfig, MemoryConfig, PipelineC
 from dreamgym.config.checks import require, require_not_negative, require_positive
 from dreamgym.controller.cma_es import evolve
 from dreamgym.controller.linear import LinearController
+from dreamgym.data.episodes import is_held_out
 from dreamgym.data.latents import LatentEpisode, read_latents
 from dreamgym.evaluate.real import validation_returns
 from dreamgym.evolve.dream_rollouts import DreamTrials
@@ -93,7 +94,7 @@ def _require_usable(config: PipelineConfig, episodes: list[LatentEpisode]) -> No
     """The rest is refused by the training of M before its first step."""
     require_long_enough(episodes)
     if config.dreamed_terminations:
-        require_exits(episodes)
+        require_exits([episode for episode in episodes if not is_held_out(episode.path)])
 
 
 def _first(config: PipelineConfig) -> str:
@@ -185,7 +186,8 @@ def memory_config(config: PipelineConfig, this: Round) -> MemoryConfig:
         config.memory,
         steps=config.memory_round_steps,
         checkpoint_every=1250,
-        remember_every=1250,  # it is a pass over all episodes, and M that goes on hardly changes
+        # It is a pass over all episodes, and M that goes on hardly changes.
+        remember_every=1250 if config.memory.remember_every else 0,
         learning_rate=config.memory.learning_rate / 2,
     )
     return MemoryConfig(

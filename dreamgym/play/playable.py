@@ -155,13 +155,17 @@ class PlayableReality(Playable):
         world_model: V and M.
         world: the description of the environment; None where it is not known here.
         max_steps: the time limit, or None.
+
+    Raises:
+        BundleVersionError: V was trained on other frames than the world's.
     """
 
     def __init__(self, world_model: WorldModel, world: World | None, max_steps: int | None = None) -> None:
         super().__init__(world_model, max_steps)
         self._world = world
         self._env: Any = None
-        self.encoder = LatentEncoder(world_model)
+        preprocess = None if world is None else world.preprocess
+        self.encoder = LatentEncoder(world_model, preprocess=preprocess, preprocessed=True)
         self.frame = self.picture
         """The real picture as V takes it, uint8 (64, 64, 3)."""
         self._raw: NDArray[np.uint8] | None = None

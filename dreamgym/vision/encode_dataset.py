@@ -87,6 +87,8 @@ def _encode_new(episodes: Path, vision: Path, out: Path, world: World, latents: 
         "world": world.name,
         "preprocess_version": world.preprocess.version,
         "latent_size": latents,
+        **{f"rewards_{name}": getattr(world.rewards, name) for name in ("head", "constant", "scale")},
+        "mirrored": world.actions.mirror is not None,
     }
     _require_same(out, made_of)
     lines = "".join(f"{path.name} {recording.hex()}\n" for path, recording in recordings.items())

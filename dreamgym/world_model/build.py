@@ -34,6 +34,8 @@ RECENT_FOLDERS = 3
 """Hard contexts come from so many of the last folders: earlier controllers had other troubles."""
 _ASSEMBLED = "assembled"
 """The card's entry of what the command made a bundle of."""
+_DESCRIPTION = "description"
+"""An entry of that: the world as it was described. Older bundles have none."""
 NEVER = -30.0
 """Logit of a termination that does not come."""
 
@@ -117,9 +119,18 @@ def assemble(
 
     Returns:
         The bundle, as loaded again from ``out``.
+
+    Raises:
+        BundleError: a file that cannot be read.
+        ConfigError: no episodes, or a controller of another form.
     """
     world = find(world)
     sizes = sizes or world.sizes
+    driver = None if controller is None else LinearController.load(controller)
+    if driver is not None:
+        driver.require_form_of(
+            LinearController.zeros(sizes.latents + sizes.hidden_units, world.actions.squash), controller
+        )
     vae, rnn = load_vision(vision, sizes.latents), make_memory(world, sizes)
     load_weights(rnn, memory)
     episodes = read_latents(*latents, world=world)
@@ -149,18 +160,12 @@ def assemble(
         "latent_noise": latent_noise,
         "factor_gain": factor_gain,
         "dreamed_terminations": dreamed_terminations,
-        "world": world.name,
-        "actions": to_card(world.actions),
+        **_description(world),
         "rewards": to_card(_measured(world.rewards, episodes)),
-        "aspect": world.aspect,
-        "fps": world.fps,
-        "max_episode_steps": world.max_episode_steps,
-        "preprocess_version": world.preprocess.version,
         "versions": {**world.recorded_versions(), "torch": torch.__version__, "platform": platform.machine()},
         "data": {"episodes": len(driven), "frames": sum(len(episode) for episode in driven)},
         **(card or {}),
     }
-    driver = None if controller is None else LinearController.load(controller)
     WorldModel(vae, rnn, bank, driver, entries).save(out)
     return WorldModel.load(out)
 
@@ -205,6 +210,20 @@ def _made_of(config: AssembleConfig) -> dict[str, Any]:
         **{name: value for name, value in to_json(config).items() if name not in paths},
         **{f"{name}_sha256": file_sha256(getattr(config, name)) for name in ("vision", "memory", "controller")},
         "latents_sha256": episodes_sha256(config.latents),
+        _DESCRIPTION: _description(find(config.world)),
+    }
+
+
+def _description(world: World) -> dict[str, Any]:
+    """What a card says of a world as it is described."""
+    return {
+        "world": world.name,
+        "actions": to_card(world.actions),
+        "rewards": to_card(world.rewards),
+        "aspect": world.aspect,
+        "fps": world.fps,
+        "max_episode_steps": world.max_episode_steps,
+        "preprocess_version": world.preprocess.version,
     }
 
 
@@ -215,9 +234,10 @@ def _is_there(out: Path, made_of: dict[str, Any]) -> bool:
     if not out.is_dir() or not any(out.iterdir()):
         return False
     found = WorldModel.load(out).card.get(_ASSEMBLED)
+    found = found if isinstance(found, dict) else {}
+    found = {_DESCRIPTION: made_of[_DESCRIPTION], **found}
     if found == made_of:
         return True
-    found = found if isinstance(found, dict) else {}
     changed = [
         f"{name}: {found.get(name)!r} there, {value!r} now"
         for name, value in made_of.items()

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dreamgym.errors import BundleError, OutputFolderError
-from dreamgym.files import write_bytes
+from dreamgym.files import foreign, write_bytes
 from dreamgym.tensor_files import parse_tensors, read_content
 
 __all__ = [
@@ -154,7 +154,7 @@ def require_bundle_or_nothing(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputFolderError(f"expected a folder for the bundle, got the file {folder}; choose another name")
     ours = {CARD, *_REQUIRED, CONTROLLER}
-    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in ours) if folder.exists() else []
+    others = foreign(folder, ours)
     if others:
         raise OutputFolderError(f"{folder} holds other things ({', '.join(others[:3])}); choose an empty or new folder")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,8 @@ def start_bank_of(
     _require(tensors, wanted | dict.fromkeys(("at_start", "hard"), ((count,), (torch.bool,))), path)
     if not count:
         raise BundleError(f"{path}: expected at least one start state, got none")
-    for key, low, high in (("z", -LATENT_LIMIT, LATENT_LIMIT), ("h", -1.0, 1.0), ("progress", 0.0, 1.0)):
+    # Rewards may be negative, and so progress before a moment.
+    for key, low, high in (("z", -LATENT_LIMIT, LATENT_LIMIT), ("h", -1.0, 1.0), ("progress", -math.inf, 1.0)):
         if not ((tensors[key] >= low) & (tensors[key] <= high)).all():
             raise BundleError(f"{path}: expected {key} within {low} .. {high}, got values outside")
     return StartBank(**{key: value.float() if key in shapes else value for key, value in tensors.items()})

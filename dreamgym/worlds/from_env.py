@@ -90,8 +90,11 @@ def from_env(
     """
     name = name or _name(env)
     registry.require_new(name)
-    if frame_skip < 1:
-        raise ConfigError(f"frame_skip: expected 1 or more, got {frame_skip}")
+    for setting, value in (("frame_skip", frame_skip), ("max_episode_steps", max_episode_steps), ("frames", frames)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1):
+            raise ConfigError(f"{setting}: expected a whole number, 1 or more, got {value!r}")
+    if crop is not None and (len(crop) != 4 or any(int(edge) != edge for edge in crop)):
+        raise ConfigError(f"crop: expected four whole numbers, top, bottom, left and right, got {crop}")
     if picture not in (None, "observation", "render"):
         raise ConfigError(f"picture: expected 'observation', 'render' or None, got {picture!r}")
     arguments = dict(arguments or {})
@@ -105,8 +108,8 @@ def from_env(
     described: dict[str, Any] = {
         "name": name,
         "env_id": env if isinstance(env, str) else name,
-        "make_env": functools.partial(make_env, make, max_episode_steps=limit),
-        "preprocess": Preprocess(seen.frame_shape, resize, _frames_version(resize)),
+        "make_env": functools.partial(make_env, make, seen.actions, rendered, max_episode_steps=limit),
+        "preprocess": Preprocess(seen.frame_shape, resize, _frames_version(resize, rendered, frame_skip)),
         "actions": seen.actions,
         "rewards": RewardRule(head="value"),
         "fps": max(1, round(seen.fps / frame_skip)),
@@ -184,6 +187,8 @@ def _made(source: Source, arguments: Mapping[str, Any], render_mode: str | None)
 
 def make_env(
     make: Callable[[str | None], WorldEnv],
+    actions: ActionSet,
+    rendered: bool,
     render_mode: str | None = None,
     max_episode_steps: int | None = None,
     exact_drawing: bool = True,
@@ -193,19 +198,31 @@ def make_env(
 
     Args:
         make: makes it without a time limit.
+        actions: its actions.
+        rendered: whether what it draws is what agents see.
         render_mode: None, or what the environment knows.
         max_episode_steps: the time limit; None for none.
         exact_drawing: has no meaning here: there is one way to draw.
-        continuous: likewise: there is one kind of actions.
+        continuous: whether actions are vectors; of these there is one kind.
+
+    Raises:
+        ConfigError: the other kind of actions, or a window of an environment that draws what agents see.
     """
+    actions.space(continuous)  # refuses the other kind
+    if rendered and render_mode not in (None, "rgb_array"):
+        raise ConfigError(
+            f"render_mode: expected None or 'rgb_array', since agents see what is drawn; got {render_mode!r}"
+        )
     env = make(render_mode)
     return env if max_episode_steps is None else gym.wrappers.TimeLimit(env, max_episode_steps)
 
 
-def _frames_version(resize: Resize) -> int:
-    """Another number for frames that are made otherwise."""
-    shape = tuple(int(size) for size in resize.shape)
-    return zlib.crc32(repr((shape, resize.crop, resize.grey)).encode())
+def _frames_version(resize: Resize, rendered: bool, skip: int) -> int:
+    """Another number for frames that are made otherwise, or between which other times pass."""
+    made: tuple[Any, ...] = (tuple(int(size) for size in resize.shape), resize.crop, resize.grey)
+    if rendered or skip > 1:
+        made = (*made, rendered, skip)
+    return zlib.crc32(repr(made).encode())
 
 
 def _unlike_recorded(skip: int, env: gym.Env[Any, Any]) -> str | None:

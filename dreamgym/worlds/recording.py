@@ -96,6 +96,12 @@ class Labels:
     """Units in a progress of 1 of the present episode, such as a track's tiles; None for the rule's own unit."""
     auxiliaries: tuple[Auxiliary, ...] = ()
 
+    def __post_init__(self) -> None:
+        kept = [each for each in self.auxiliaries if each.kept]
+        if len(kept) > 1 or any(each.kind != "event" for each in kept):
+            told = ", ".join(f"{each.label} ({each.kind})" for each in kept)
+            raise ConfigError(f"labels: expected one event at most whose head is kept, got {told}; keep one of them")
+
 
 class RecordedSteps(Protocol):
     """What hard moments are found in: an encoded episode of T steps."""

@@ -41,7 +41,7 @@ class RewardRule:
     threshold: float | None = None
     """Small spurious predictions: what the head says at or below this counts as 0; None for no such limit."""
     cap: float | None = None
-    """The progress at which an episode is complete; None for never."""
+    """The progress at which an episode is complete, in (0, 1]; None for never."""
     failure: float | None = None
     """Paid instead of all else where M's draw ends the episode; None to pay that step as any other."""
     completion: str = "complete"
@@ -60,6 +60,10 @@ class RewardRule:
                 raise ConfigError(f"rewards: expected {name} to be a finite number, got {value!r}")
             if positive and value <= 0:
                 raise ConfigError(f"rewards: expected {name} to be positive, got {value!r}")
+        if self.cap is not None and self.cap > 1:
+            raise ConfigError(
+                f"rewards: expected cap to be 1 or less, got {self.cap!r}; give what a complete episode pays as scale"
+            )
         if self.head not in ("none", "count", "value") or not isinstance(self.completion, str):
             raise ConfigError(f"rewards: expected a head of none, count or value, and a key as text; got {self}")
 

@@ -6,15 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from dreamgym.collect.collect import collect, plan, record_episode
 from dreamgym.config import CollectConfig
 from dreamgym.data.episodes import episode_paths, read_episode
 from dreamgym.data.seeds import COLLECTION_SEEDS
-from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.errors import ActionError, ConfigError, OutputFolderError
 from dreamgym.worlds import registry
+from dreamgym.worlds.base import Preprocess
 from dreamgym.worlds.registry import find
 from tests.support.processes import running, wait_until
 
@@ -49,6 +52,12 @@ def test_an_interrupted_collection_goes_on_to_the_same_shards(tmp_path: Path):
     assert [path.name for path in episode_paths(whole)] == [path.name for path in shards]
     for one, other in zip(episode_paths(whole), shards, strict=True):
         assert np.array_equal(read_episode(one).frames, read_episode(other).frames)
+
+
+def test_workers_are_replaced_before_simulators_leak_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.modules["dreamgym.collect.collect"], "_EPISODES_OF_A_WORKER", 1)
+    config = config_for(tmp_path)
+    assert [path.name for path in episode_paths(collect(config))] == [each.file_name for each in plan(config)]
 
 
 def test_damaged_shards_are_recorded_again(tmp_path: Path):
@@ -147,3 +156,39 @@ def test_an_episode_without_progress_ends_when_patience_does():
     episode = record_episode(still, 1_000_004, 100, patience=5)
     assert episode.truncated and not episode.terminated
     assert len(episode) == np.flatnonzero(episode.rewards > 0)[-1] + 1 + 5
+
+
+def test_what_is_recorded_stays_when_a_player_fills_its_array_anew():
+    action = np.zeros(3, np.float32)
+
+    def act(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        action[1] += 0.125
+        return action
+
+    episode = record_episode(SimpleNamespace(reset=lambda env, rng: None, act=act), 1_000_004, 4)
+    assert episode.actions[:, 1].tolist() == [0.125, 0.25, 0.375, 0.5]
+
+
+def test_what_is_recorded_stays_when_an_environment_draws_into_one_array():
+    shown = np.zeros((64, 64, 3), np.uint8)
+
+    class Drawing(gym.Wrapper):
+        def reset(self, **kwargs):
+            return shown, self.env.reset(**kwargs)[1]
+
+        def step(self, action):
+            shown[:] += 1
+            return shown, *self.env.step(action)[1:]
+
+    seen = Preprocess((64, 64, 3), lambda frames: frames)
+    world = replace(find(), preprocess=seen, make_env=lambda *given, **named: Drawing(find().make_env(*given, **named)))
+    still = SimpleNamespace(reset=lambda env, rng: None, act=lambda frame: np.zeros(3, np.float32))
+    frames = record_episode(still, 1_000_004, 3, world=world).frames
+    assert frames[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("action", [[0.0, 5.0, 0.0], [0.0, float("nan"), 0.0], [0.0, 1.0]])
+def test_actions_that_training_would_refuse_are_not_recorded(action: list[float]):
+    player = SimpleNamespace(reset=lambda env, rng: None, act=lambda frame: np.array(action, np.float32))
+    with pytest.raises(ActionError, match="player mine: expected actions of 3 numbers within"):
+        record_episode(player, 1_000_004, 3, player_name="mine")

@@ -30,6 +30,7 @@ from dreamgym.errors import (
 )
 from dreamgym.worlds.base import Preprocess
 from dreamgym.worlds.resize import Resize
+from tests.support import toy_world
 from tests.support.toy_world import TOY
 
 NAME = "tests.support.toy_world:TOY"
@@ -249,6 +250,11 @@ BAD: dict[str, tuple[Any, type[DreamGymError], str]] = {
         "one number of each step as reward",
     ),
     "one end": (changed("done", np.array(True)), EpisodeFileError, "as done"),
+    "two episodes": (
+        changed("done", np.arange(LIMIT) % 2 == 1),
+        EpisodeFileError,
+        f"the end of one in step 2 of {LIMIT}; write each episode to a file of its own",
+    ),
     "two ends a step": (changed("done", np.zeros((LIMIT, 2), bool)), EpisodeFileError, "as done"),
 }
 
@@ -293,6 +299,15 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(OutputFolderError):
         import_recordings(ImportConfig(recordings=tmp_path / "recordings", out=foreign, format="obs", world=NAME))
     assert (foreign / "episode-000000.npz").read_text() == "mine"
+
+
+def test_frames_of_another_version_are_not_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    imported(tmp_path, "obs", [as_obs(1)])
+    preprocess = replace(TOY.preprocess, version=TOY.preprocess.version + 1)
+    monkeypatch.setattr(toy_world, "TOY", replace(TOY, preprocess=preprocess))
+    config = ImportConfig(recordings=tmp_path / "recordings", out=tmp_path / "episodes", format="obs", world=NAME)
+    with pytest.raises(OutputFolderError, match="preprocess_version"):
+        import_recordings(config)
 
 
 def test_an_empty_folder_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:

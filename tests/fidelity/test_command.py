@@ -74,6 +74,8 @@ def test_the_whole_is_measured_and_written(
     again = measure(config, world, CAR_RACING, policies, max_episode_steps=36, horizon=5)
     assert again["policies"] == report["policies"]
     assert again["calibration"] == report["calibration"]
+    with pytest.raises(OutputFolderError, match="max_episode_steps: '36' there, '20' now"):
+        measure(config, world, CAR_RACING, policies, max_episode_steps=20, horizon=5)
 
 
 def test_what_cannot_be_measured_is_refused(toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

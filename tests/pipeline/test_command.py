@@ -203,3 +203,9 @@ def test_a_round_from_nothing(tmp_path: Path) -> None:
     assert len(pictures) == 3 and all((run / picture).stat().st_size > 1000 for picture in pictures)
     with pytest.raises(OutputFolderError):
         train_all(small(run, rounds=2, memory_round_steps=3))
+
+
+def test_a_round_remembers_states_where_the_first_one_does(tmp_path: Path) -> None:
+    for asked, expected in ((500, 1250), (0, 0)):
+        config = small(tmp_path, memory={"remember_every": asked})
+        assert memory_config(config, Round(tmp_path, 1)).remember_every == expected

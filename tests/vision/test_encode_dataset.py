@@ -58,6 +58,14 @@ def test_latents_remember_what_they_were_made_of(episodes: Path, vision: Path, t
         encode_episodes(episodes, vision, out)
 
 
+def test_latents_of_other_rewards_are_not_mixed_in(episodes: Path, vision: Path, latents: Path):
+    world = find()
+    encode_episodes(episodes, vision, latents, world=replace(world, rewards=replace(world.rewards, failure=-1.0)))
+    other = replace(world, rewards=replace(world.rewards, constant=0.5))
+    with pytest.raises(OutputFolderError, match=r"rewards_constant: -0\.1 there, 0\.5 now"):
+        encode_episodes(episodes, vision, latents, world=other)
+
+
 def test_only_recordings_that_changed_are_encoded_again(episodes: Path, vision: Path, tmp_path: Path):
     folder, out = tmp_path / "episodes", tmp_path / "latents"
     shutil.copytree(episodes, folder)

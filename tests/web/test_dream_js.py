@@ -159,6 +159,30 @@ def test_executed_actions_are_pythons(toy_world_model: WorldModel, tmp_path: Pat
         assert len(np.unique(wanted, axis=0)) > 2
 
 
+_SESSION = """
+    const { Session } = await import("./session.js");
+    const actions = { keys: [{ number: 1, value: 1 }], low: [-1, -1, -1], high: [1, 1, 1] };
+    const dream = { manifest: { actions, fps: 10, temperature: 1, starts: { beginning: [0] } }, controller: CONTROLLER,
+      elapsed: 0, z: [], reset() {}, step() { this.elapsed++; }, executed: Array.from, act: () => [0.5, -0.5, 0.7] };
+    const session = new Session(dream);
+    session.inputs.agent = 1;
+    const played = () => (session.tick(), session.action);
+"""
+
+
+def test_numbers_without_a_key_rest_when_the_agent_has_stopped(tmp_path: Path) -> None:
+    script = "const before = played(); session.setAgent(false); session.controls.press(0); return [before, played()];"
+    site = shutil.copytree(SOURCES, tmp_path / "site")
+    found = run_script(site, _SESSION.replace("CONTROLLER", "{}") + script, tmp_path / "profile")
+    assert found == [[0.5, -0.5, 0.7], [0, 1, 0]]
+
+
+def test_a_link_asks_in_vain_for_an_agent_that_there_is_not(tmp_path: Path) -> None:
+    script = _SESSION.replace("CONTROLLER", "null") + "return [session.agentPlays, played()];"
+    site = shutil.copytree(SOURCES, tmp_path / "site")
+    assert run_script(site, script, tmp_path / "profile") == [False, [0, 0, 0]]
+
+
 def test_keys_have_the_names_that_browsers_give_them(tmp_path: Path) -> None:
     names = {"left": "left", "W": "w", "return": "enter", "lshift": "shift", "right shift": "shift", "f1": "f1",
              "page up": "pageup", "period": ".", "kp_plus": "+", "[4]": "4", "[+]": "+", "kp7": "7"}  # fmt: skip

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from dreamgym.config import AssembleConfig
+from dreamgym.controller.linear import LinearController
 from dreamgym.data.latents import LatentEpisode, write_latents
-from dreamgym.errors import OutputFolderError
+from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.trainee import make_memory
 from dreamgym.training import save_tensors
 from dreamgym.vision.vae import VAE
 from dreamgym.world_model.build import assemble, run
+from dreamgym.worlds.base import RewardRule
+from tests.support import toy_world
 from tests.support.latent_episodes import LENGTH, toy_latents
 from tests.support.toy_world import TOY
 
@@ -86,6 +91,33 @@ def test_the_command_keeps_the_world_model_that_is_there(parts: AssembleConfig, 
         with pytest.raises(OutputFolderError, match=f"holds another world model .*{said}"):
             run(replace(parts, **moved))
     assert {path.name: (path.read_bytes(), path.stat().st_ino) for path in parts.out.iterdir()} == before
+
+
+@pytest.mark.parametrize("change", [{"rewards": RewardRule(constant=0.5, failure=-50.0)}, {"max_episode_steps": 99}])
+def test_the_command_sees_that_the_world_is_described_otherwise(
+    parts: AssembleConfig, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+):
+    run(parts)
+    monkeypatch.setattr(toy_world, "TOY", replace(TOY, **change))
+    with pytest.raises(OutputFolderError, match=r"holds another world model .*description"):
+        run(parts)
+    card = parts.out / "card.json"
+    written = json.loads(card.read_text())
+    del written["assembled"]["description"]  # as older versions wrote it
+    card.write_text(json.dumps(written))
+    run(parts)
+
+
+def test_a_controller_of_another_form_is_refused_before_anything_is_written(parts: AssembleConfig):
+    features = TOY.sizes.latents + TOY.sizes.hidden_units
+    for controller in (
+        LinearController.zeros(5, TOY.actions.squash),
+        LinearController.zeros(features, ("unit",) * len(TOY.actions.squash)),
+    ):
+        controller.save(parts.out.with_name("controller.safetensors"))
+        with pytest.raises(ConfigError, match="it was made for another world model"):
+            run(replace(parts, controller=parts.out.with_name("controller.safetensors")))
+        assert not parts.out.exists()
 
 
 def test_the_command_keeps_a_world_model_of_other_origin(parts: AssembleConfig, toy_bundle: Path):

@@ -25,6 +25,13 @@ def test_save_refuses_a_folder_of_other_things(toy_world_model: WorldModel, tmp_
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_what_a_file_manager_left_is_no_other_thing(toy_world_model: WorldModel, tmp_path: Path) -> None:
+    (tmp_path / "world").mkdir()
+    (tmp_path / "world" / ".DS_Store").touch()
+    toy_world_model.save(tmp_path / "world")
+    WorldModel.load(tmp_path / "world")
+
+
 def test_save_refuses_numbers_that_are_not_finite(toy_world_model: WorldModel, copied_bundle: Path) -> None:
     toy = toy_world_model
     starts = StartBank(**{**vars(toy.starts), "c": toy.starts.c * float("nan")})

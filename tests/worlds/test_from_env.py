@@ -16,8 +16,12 @@ import pytest
 from numpy.typing import NDArray
 
 from dreamgym.collect.collect import record_episode
+from dreamgym.collect.command import controller_players
+from dreamgym.collect.controller_player import ControllerPlayer
 from dreamgym.config import PipelineConfig
+from dreamgym.controller.linear import LinearController
 from dreamgym.data.episodes import read_episode, write_episode
+from dreamgym.dream.latent_encoder import LatentEncoder
 from dreamgym.errors import (
     ActionError,
     BundleVersionError,
@@ -28,6 +32,7 @@ from dreamgym.errors import (
 )
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.play.commands import require_free
+from dreamgym.play.playable import PlayableReality
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds import registry
 from dreamgym.worlds.base import ModelSizes, World, actions_from_card, to_card
@@ -96,6 +101,9 @@ def screen(
 
 def world_of(source: Any, **settings: Any) -> World:
     return World.from_env(source, **{"name": "Screen", "max_episode_steps": 40, **settings})
+
+
+CUT = world_of(screen(), crop=(0, 5, 0, 12))
 
 
 @pytest.mark.parametrize("observed", [True, False], ids=["observation", "render"])
@@ -236,11 +244,12 @@ def test_players_of_ones_own_record() -> None:
 
 
 def test_frames_cut_otherwise_are_another_version() -> None:
-    settings: list[dict[str, Any]] = [{}, {"crop": (0, 5, 0, 12)}, {"grey": True}]
+    settings: list[dict[str, Any]] = [{}, {"crop": (0, 5, 0, 12)}, {"grey": True}, {"frame_skip": 2}]
+    settings += [{"picture": "render"}, {"picture": "render", "frame_skip": 2}]
     crops: list[Any] = [(0, 5, 0, 12), [0, 5, 0, 12], tuple(np.array([0, 5, 0, 12]))]
     assert len({world_of(screen(), crop=crop).preprocess.version for crop in crops}) == 1
     versions = [world_of(screen(), **each).preprocess.version for each in settings]
-    assert len(set(versions)) == 3
+    assert len(set(versions)) == 6
     assert versions == [world_of(screen(), **each).preprocess.version for each in settings]
 
 
@@ -304,7 +313,12 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], type[Exception], str]] = {
     "picture": (screen(), {"picture": "rendered"}, ConfigError, "picture"),
     "no time limit": (screen(), {"max_episode_steps": None}, ConfigError, "max_episode_steps"),
     "crop": (screen(), {"crop": (0, 11, 0, 12)}, ConfigError, "crop"),
+    "three edges": (screen(), {"crop": (0, 5, 0)}, ConfigError, "crop: expected four whole numbers"),
+    "half a pixel": (screen(), {"crop": (0, 5, 0, 6.5)}, ConfigError, "crop: expected four whole numbers"),
     "skip": (screen(), {"frame_skip": 0}, ConfigError, "frame_skip"),
+    "half a skip": (screen(), {"frame_skip": 1.5}, ConfigError, "frame_skip: expected a whole number"),
+    "a time limit of nothing": (screen(), {"max_episode_steps": 0}, ConfigError, "max_episode_steps: expected a whole"),
+    "a time limit that is no number": (screen(), {"max_episode_steps": True}, ConfigError, "max_episode_steps"),
 }
 
 
@@ -378,6 +392,55 @@ def test_frames_that_were_made_otherwise_are_refused(
     read_episode(tmp_path / "episode.npz", world)
     with pytest.raises(EpisodeFileError, match="such as by another crop"):
         read_episode(tmp_path / "episode.npz", other)
+
+
+def test_other_actions_than_the_bundles_are_refused(make_world_model: Callable[..., WorldModel]) -> None:
+    bundle = bundle_of(world_of(screen()), make_world_model)
+    for space in (gym.spaces.Discrete(4), gym.spaces.Box(-1, 1, (1,)), gym.spaces.Box(-1, 1, (3,))):
+        with pytest.raises(BundleVersionError, match="expected the actions of Screen as it is described, got others"):
+            gym.make("dreamgym:Latent-v0", world_model=bundle, world=world_of(screen(actions=space)))
+
+
+def test_the_other_kind_of_actions_and_a_window_are_refused(make_world_model: Callable[..., WorldModel]) -> None:
+    discrete, box = world_of(screen()), world_of(screen(actions=gym.spaces.Box(-1, 1, (2,))))
+    for world, continuous in ((discrete, True), (box, False)):
+        bundle = bundle_of(world, make_world_model)
+        with pytest.raises(ConfigError, match=f"continuous={continuous}"):
+            gym.make("dreamgym:Latent-v0", world_model=bundle, world=world, continuous=continuous)
+        gym.make("dreamgym:Latent-v0", world_model=bundle, world=world, continuous=not continuous)
+    rendered = world_of(screen(observed=False))
+    with pytest.raises(ConfigError, match=r"render_mode: expected None or 'rgb_array'.*'human'"):
+        rendered.make_env(render_mode="human")
+
+
+def test_frames_of_vs_size_are_preprocessed_once(make_world_model: Callable[..., WorldModel]) -> None:
+    """Raw and preprocessed frames cannot be told by their shape."""
+    world = world_of(screen(frames=lambda step: bar(step, (64, 64, 3))), name="Sized", crop=(0, 32, 0, 64))
+    registry.register(world)
+    try:
+        bundle = bundle_of(world, make_world_model)
+        raw = bar(3, (64, 64, 3))
+        frame = world.preprocess(raw)
+        wanted = LatentEncoder(bundle, latent="mean")
+        wanted.reset(raw[None])
+        player = ControllerPlayer(bundle, LinearController.zeros(20, world.actions.squash), latent="mean")
+        player.reset(None, np.random.default_rng(0))
+        player.act(frame)
+        np.testing.assert_array_equal(player.encoder.features(), wanted.features())
+        assert PlayableReality(bundle, world).encoder._preprocess is None
+    finally:
+        del registry._entries["Sized"]
+
+
+def test_players_and_play_see_frames_as_v_did(make_world_model: Callable[..., WorldModel], tmp_path: Path) -> None:
+    bundle = bundle_of(find(f"{__name__}:CUT"), make_world_model)
+    bundle.card |= {"preprocess_version": CUT.preprocess.version + 1, "fps": CUT.fps, "max_episode_steps": 40}
+    bundle.save(tmp_path / "world")
+    LinearController.zeros(20, bundle.actions.squash).save(tmp_path / "controller.safetensors")
+    with pytest.raises(BundleVersionError, match="such as by another crop"):
+        controller_players(tmp_path / "world", tmp_path / "controller.safetensors", f"{__name__}:CUT")
+    with pytest.raises(BundleVersionError, match="such as by another crop"):
+        PlayableReality(bundle, CUT)
 
 
 def test_wrappers_take_what_the_description_makes_alone(make_world_model: Callable[..., WorldModel]) -> None:

@@ -87,6 +87,11 @@ def test_a_unit_and_a_cap_must_be_positive(name: str, value: float) -> None:
     assert getattr(RewardRule(**{name: 0.5}), name) == 0.5  # type: ignore[arg-type]
 
 
+def test_more_than_a_whole_episode_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected cap to be 1 or less, got 5; give what a complete episode pays"):
+        RewardRule(cap=5)
+
+
 @pytest.mark.parametrize("name", ["constant", "scale", "threshold", "failure"])
 def test_other_numbers_may_be_zero_or_negative(name: str) -> None:
     for value in (0.0, -1.0):

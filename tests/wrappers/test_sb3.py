@@ -74,6 +74,15 @@ def test_terminated_episodes_are_not_truncated() -> None:
     assert [info["left"] for info in venv.reset_infos] == [2] * COUNT
 
 
+def test_statistics_of_gymnasiums_vector_wrapper_reach_sb3() -> None:
+    venv = SB3VecEnv(RecordEpisodeStatistics(fakes(length=2)))
+    venv.reset()
+    assert not any("episode" in info for info in venv.step(GAS_FOR_ALL)[3])
+    infos = venv.step(GAS_FOR_ALL)[3]
+    assert [info["episode"]["l"] for info in infos] == [2] * COUNT
+    assert not any("episode" in info for info in venv.reset_infos)
+
+
 def test_truncated_episodes_say_so(dream_venv: VecEnvFactory) -> None:
     venv = dream_venv(max_episode_steps=1)
     venv.seed(1)  # of dreams that would have gone on

@@ -1,4 +1,4 @@
-"""The paper's CarRacing table in the dream: C sees z, z through a hidden layer of 40, or z and h (section 3.2, table 1).
+"""The paper's CarRacing table in the dream: C sees z, z through a hidden layer of 40, or z and h (section 3.2).
 
 ``python docs/experiments/car-racing/controller_table.py --out runs/controllers``
 

@@ -45,9 +45,12 @@ export class Controls {
     for (let number = 0; number < this.size; number++) {
       const keys = this.keys.filter((key) => key.number === number);
       const wanted = keys.reduce((sum, key) => sum + (bits & (1 << this.keys.indexOf(key)) ? key.value : 0), 0);
+      if (!keys.length) {
+        this.vector[number] = 0; // whatever the agent had there
+        continue;
+      }
       const now = this.vector[number];
       const moving = keys.find((key) => key.value * (wanted || now) > 0) ?? keys[0];
-      if (!moving) continue;
       const step = (wanted !== 0 && now * wanted >= 0 ? (moving.on ?? Infinity) : (moving.off ?? Infinity)) * seconds;
       this.vector[number] = now < wanted ? Math.min(now + step, wanted) : Math.max(now - step, wanted);
     }

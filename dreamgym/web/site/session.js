@@ -23,8 +23,9 @@ export class Session {
     return this.inputs.temperature / 100;
   }
 
+  /** A link made with another bundle may ask for an agent that there is not. */
   get agentPlays() {
-    return this.inputs.agent === 1;
+    return this.inputs.agent === 1 && this.dream.controller !== null;
   }
 
   /** Begins the dream of a seed, at a start of the present kind that the seed chooses or at a given one. */
