@@ -293,7 +293,7 @@ class CompiledTile(Tile):
         self._sizes = memory_step.mixtures, memory_step.factors, memory_step.latent_size
         count = len(batch.elapsed)
         terminated, complete, non_finite = torch.zeros(3, count, dtype=torch.bool).unbind()
-        self._outcome = torch.zeros(count), terminated, complete
+        self._outcome = torch.zeros(count, dtype=torch.float32), terminated, complete
         self._faults = Faults(torch.zeros(count, dtype=torch.int64), non_finite)
         self._written = [part.numpy() for part in (*self._outcome, *self._faults)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -119,7 +120,7 @@ class DreamCore(DreamRows):
         no such head.
         """
         if self._event is None:
-            return torch.zeros(self.num_envs, device=self.device)
+            return torch.zeros(self.num_envs, dtype=torch.float32, device=self.device)
         weight, bias = self._event
         # Neither a product with a vector nor torch.sigmoid: on some processors what these give a row hangs on how many
         # rows there are.
@@ -275,6 +276,19 @@ class DreamCore(DreamRows):
     def __getstate__(self) -> dict[str, Any]:
         """Without the tiles, which are views: copies of them would be views of nothing."""
         return {**vars(self), "_tiles": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if torch.is_inference_mode_enabled():  # tensors that were unpickled in it could not be stepped
+            with torch.inference_mode(False), single_thread():
+                state = deepcopy(state)
+        vars(self).update(state)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DreamCore:
+        copy = object.__new__(type(self))
+        memo[id(self)] = copy
+        with torch.inference_mode(False), single_thread():
+            copy.__setstate__(deepcopy(self.__getstate__(), memo))
+        return copy
 
     def _rekey(self) -> None:
         super()._rekey()

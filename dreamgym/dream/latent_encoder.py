@@ -224,7 +224,7 @@ class LatentEncoder:
 
     def _encode(self, frames: NDArray[np.uint8], indices: NDArray[np.int64], threads: int) -> Tensor:
         """z of the given rows, float32 of shape (len(indices), latent_size)."""
-        posterior = torch.empty(len(frames), 2 * self._memory_step.latent_size)
+        posterior = torch.empty(len(frames), 2 * self._memory_step.latent_size, dtype=torch.float32)
         preprocess = self._preprocess if frames.shape[1:] == self._raw_shape else np.ascontiguousarray
         assert preprocess is not None  # as _chosen has seen to
 

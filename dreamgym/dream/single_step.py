@@ -12,6 +12,7 @@ from torch import Tensor
 from dreamgym.dream.compiled_step import UNROLLED, BufferArrays, readable, single_step
 from dreamgym.dream.reward import RowRule
 from dreamgym.errors import ConfigError
+from dreamgym.threads import single_thread
 
 if TYPE_CHECKING:
     from dreamgym.dream.core import DreamCore
@@ -39,13 +40,15 @@ class SingleStepper:
         ConfigError: more than one row.
     """
 
+    @single_thread()
+    @torch.inference_mode(False)
     def __init__(self, core: DreamCore) -> None:
         if core.num_envs != 1:
             raise ConfigError(f"a single stepper needs a core of one row; got {core.num_envs}")
         self.core = core
         m = core.memory_step
         batch = core._batch.part(slice(0, 1))
-        self._outputs = torch.zeros(1, len(m.head_weight))
+        self._outputs = torch.zeros(1, len(m.head_weight), dtype=torch.float32)
         self._elapsed = batch.elapsed.numpy()
         self.temperature: NDArray[np.float32] = batch.temperature.numpy()
         """As the core's, a view of shape (1,)."""

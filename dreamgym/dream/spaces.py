@@ -128,8 +128,8 @@ class ActionRange:
     def __init__(self, actions: ActionSet, num_envs: int, device: torch.device) -> None:
         self._set = actions
         # A row each: to broadcast three numbers takes several times as long as to read them.
-        self._low = torch.tensor([actions.low], device=device).repeat(num_envs, 1)
-        self._high = torch.tensor([actions.high], device=device).repeat(num_envs, 1)
+        self._low = torch.tensor([actions.low], dtype=torch.float32, device=device).repeat(num_envs, 1)
+        self._high = torch.tensor([actions.high], dtype=torch.float32, device=device).repeat(num_envs, 1)
 
     def executed(self, actions: Tensor, active: Tensor | None) -> Tensor:
         """The actions clipped to the range, float32 of shape (B, A).

@@ -114,14 +114,14 @@ def start_state(
         mean, log_variance = _encode(world_model, request.observation, rows)
         noise = world_model.latent_noise * normal
         z = sample_posterior(mean.to(device), log_variance.to(device), noise).clamp(-LATENT_LIMIT, LATENT_LIMIT)
-        h = torch.zeros(count, bank.h.shape[1], device=device)
-        c, progress = torch.zeros_like(h), torch.zeros(count, device=device)
+        h = torch.zeros(count, bank.h.shape[1], dtype=torch.float32, device=device)
+        c, progress = torch.zeros_like(h), torch.zeros(count, dtype=torch.float32, device=device)
     if request.state is not None:
         h, c = (_hidden(part, name, bank.h.shape[1], rows) for part, name in zip(request.state, "hc", strict=True))
     if request.progress is not None:
         if not 0.0 <= request.progress <= 1.0:
             raise ConfigError(f"progress is the share of an episode made, in [0, 1]; got {request.progress!r}")
-        progress = torch.full((count,), float(request.progress), device=device)
+        progress = torch.full((count,), float(request.progress), dtype=torch.float32, device=device)
     return Start(z, h, c, progress)
 
 

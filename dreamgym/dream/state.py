@@ -11,6 +11,7 @@ from dreamgym.dream.noise import row_keys
 from dreamgym.dream.row_tiles import Batch, Buffer
 from dreamgym.dream.step import MemoryStep
 from dreamgym.errors import ConfigError, DivergedError, ResetNeededError
+from dreamgym.threads import single_thread
 
 __all__ = ["DreamRows"]
 
@@ -46,12 +47,12 @@ class DreamRows:
             (Buffer.empty(memory_step, size), Buffer.empty(memory_step, size)),
             keys=torch.zeros(size, 2, dtype=torch.int32, device=device),
             elapsed=torch.zeros(size, dtype=torch.int64, device=device),
-            temperature=torch.ones(size, device=device),
+            temperature=torch.ones(size, dtype=torch.float32, device=device),
         )
         self._now = 0  # which buffer is the present one
-        self.temperature_low = torch.ones(num_envs, device=device)
+        self.temperature_low = torch.ones(num_envs, dtype=torch.float32, device=device)
         """The range that a reset draws each row's temperature from, float32 of shape (B,)."""
-        self.temperature_high = torch.ones(num_envs, device=device)
+        self.temperature_high = torch.ones(num_envs, dtype=torch.float32, device=device)
         self.seed = torch.zeros(num_envs, dtype=torch.int64, device=device)
         """Each row's seed, int64 of shape (B,)."""
         self.episode = torch.zeros(num_envs, dtype=torch.int64, device=device)
@@ -106,7 +107,8 @@ class DreamRows:
 
     def get_state(self) -> dict[str, Tensor]:
         """Everything that the future of the rows depends on, as copies."""
-        return {name: getattr(self, name).clone() for name in _SAVED}
+        with single_thread():
+            return {name: getattr(self, name).clone() for name in _SAVED}
 
     def set_state(self, state: dict[str, Tensor]) -> None:
         """Go back to what :meth:`get_state` returned: what follows is the same to the bit.
@@ -123,9 +125,10 @@ class DreamRows:
                     f"expected {name} as {wanted.dtype} of {tuple(wanted.shape)}, "
                     f"got {got.dtype} of {tuple(got.shape)}; save and restore with the same num_envs and world model"
                 )
-        for name in _SAVED:
-            getattr(self, name).copy_(state[name])
-        self._rekey()
+        with single_thread():
+            for name in _SAVED:
+                getattr(self, name).copy_(state[name])
+            self._rekey()
 
     def _rekey(self) -> None:
         self._batch.keys[: self.num_envs] = row_keys(self.seed, self.episode)

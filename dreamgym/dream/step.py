@@ -198,7 +198,7 @@ class MemoryStep:
         outputs, z = head_outputs.to(self.state_dtype), self.latent_size
         mixture, loadings, _ = outputs.tensor_split([3 * self.mixtures * z, (3 * self.mixtures + self.factors) * z], 1)
         output = self.reward_output(outputs)
-        reward = torch.zeros(len(outputs), device=outputs.device) if output is None else output.clone()
+        reward = outputs.new_zeros(len(outputs)) if output is None else output.clone()
         reward = softplus(reward) if self.reward_kind == "count" else reward
         mixture, loadings = mixture.unflatten(1, (3, self.mixtures, z)), loadings.unflatten(1, (self.factors, z))
         return Prediction(mixture, reward, outputs[:, -1].clone(), loadings)

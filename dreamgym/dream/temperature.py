@@ -71,7 +71,10 @@ def temperature_ranges(
     if isinstance(value, Tensor) and value.ndim == 1:
         if len(value) != num_envs:
             raise ConfigError(f"expected {num_envs} temperatures, one a row; got {len(value)}")
-        each = torch.tensor([parse_temperature(number, default)[0] for number in value.tolist()], device=device)
+        numbers = [parse_temperature(number, default)[0] for number in value.tolist()]
+        each = torch.tensor(numbers, dtype=torch.float32, device=device)
         return each, each
-    low, high = parse_temperature(value, default)
-    return torch.full((num_envs,), low, device=device), torch.full((num_envs,), high, device=device)
+    low, high = (
+        torch.full((num_envs,), end, dtype=torch.float32, device=device) for end in parse_temperature(value, default)
+    )
+    return low, high

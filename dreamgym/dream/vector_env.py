@@ -23,6 +23,7 @@ from dreamgym.dream.options import (
 )
 from dreamgym.dream.temperature import Temperature
 from dreamgym.errors import ResetNeededError
+from dreamgym.threads import single_thread
 from dreamgym.world_model import WorldModel
 
 __all__ = ["DreamVectorEnv"]
@@ -235,11 +236,12 @@ class DreamVectorEnv(Dreaming, VectorEnv[Array, Array, Array]):
     def _observe(self, mask: Array | None = None) -> Array:
         """Copies of the observations of all rows, or of those of a mask."""
         core = self.core
-        value = core.features if self.obs_type == "features" else core.z
-        chosen = value if mask is None else value[torch.from_numpy(mask)]
-        if self.obs_type == "rgb":
-            return self._frames(chosen)
-        return chosen.float().cpu().clone(memory_format=torch.contiguous_format).numpy()
+        with single_thread():
+            value = core.features if self.obs_type == "features" else core.z
+            chosen = value if mask is None else value[torch.from_numpy(mask)]
+            if self.obs_type != "rgb":
+                return chosen.float().cpu().clone(memory_format=torch.contiguous_format).numpy()
+        return self._frames(chosen)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """A picture of each environment in the mode "rgb_array", as a single one's.

@@ -179,7 +179,13 @@ def _player(config: EvaluateConfig, name: str, seeds: range) -> _Subject:
 
     def drive(missing: Sequence[int], keep: Callable[[EpisodeScore], None]) -> list[EpisodeScore]:
         return evaluate_player(
-            name, missing, config.world or world, workers=config.workers, engine=config.engine, on_episode=keep
+            name,
+            missing,
+            config.world or world,
+            workers=config.workers,
+            engine=config.engine,
+            settings=RealSettings(exact_drawing=config.exact_drawing),
+            on_episode=keep,
         )
 
     footing = f"reality: seeds {seeds.start}..{seeds.stop - 1}, {world.name}'s player {name}"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dreamgym.controller.linear import LinearController
 from dreamgym.errors import BundleNotFoundError, ConfigError, InstallationError, ObservationError, UntrustedPickleError
+from dreamgym.tensor_files import read_content
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import ActionSet
 from dreamgym.worlds.registry import find
+
+_LARGEST: Final = 1 << 31
+"""Bytes of an archive."""
 
 __all__ = ["Policy", "SB3Policy", "begin_episodes", "load_policy"]
 
@@ -65,22 +70,27 @@ class SB3Policy:
         statistics: Path | str | None = None,
     ) -> None:
         self._path, self._latent_size = str(path), latent_size
+        self._archive = read_content(Path(path), _LARGEST)
         self._actions = actions or find().actions
-        self._statistics = None if statistics is None else str(statistics)
+        self._statistics = None if statistics is None else (str(statistics), read_content(Path(statistics), _LARGEST))
         self._load()
 
     def _load(self) -> None:
-        model = _load_archive(self._path)
+        model = _load_archive(self._path, self._archive)
         self._model = model
         self._state: Any = None
         self._starts: NDArray[np.bool_] | None = None
         self._size = int(np.prod(model.observation_space.shape or (0,)))
         self._vectors = _vectors_of(model.action_space, self._actions, self._path)
-        self._normalized = _normalization(self._statistics, self._size) if self._statistics else None
+        self._normalized = _normalization(*self._statistics, self._size) if self._statistics else None
 
-    def __reduce__(self) -> tuple[type[SB3Policy], tuple[str, int, ActionSet, str | None]]:
-        # Each worker process reads the archive itself.
-        return SB3Policy, (self._path, self._latent_size, self._actions, self._statistics)
+    def __getstate__(self) -> dict[str, Any]:
+        """What files hold, and no model: a process on a machine that lacks the files makes it of that."""
+        return {name: vars(self)[name] for name in ("_path", "_latent_size", "_actions", "_archive", "_statistics")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._load()
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Forget the recurrent state, if there is one."""
@@ -104,14 +114,14 @@ class SB3Policy:
         return self._vectors(action)
 
 
-def _load_archive(path: str) -> Any:
+def _load_archive(path: str, content: bytes) -> Any:
     try:
         import stable_baselines3
     except ImportError as error:
         raise InstallationError(
             f"{path} is an SB3 archive, which needs stable-baselines3; run: pip install 'dreamgym[sb3]'"
         ) from error
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(io.BytesIO(content)):
         raise ConfigError(f"{path}: expected an SB3 archive, got a file that is no zip archive; copy it again")
     algorithms = [getattr(stable_baselines3, name) for name in ("PPO", "A2C", "SAC", "TD3", "DDPG", "DQN")]
     try:
@@ -123,18 +133,17 @@ def _load_archive(path: str) -> Any:
     problems: dict[str, list[str]] = {}  # most say the same
     for algorithm in algorithms:
         try:
-            return algorithm.load(path, device="cpu")
+            return algorithm.load(io.BytesIO(content), device="cpu")
         except Exception as error:
             problems.setdefault(str(error), []).append(algorithm.__name__)
     told = "; ".join(f"{', '.join(names)}: {problem[:200]}" for problem, names in problems.items())
     raise ConfigError(f"{path}: expected an archive of an algorithm's save; {told[:600]}")
 
 
-def _normalization(path: str, size: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def _normalization(path: str, content: bytes, size: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """What VecNormalize made of observations when its statistics were saved."""
     try:
-        with open(path, "rb") as file:
-            saved = pickle.load(file)  # noqa: S301 - after --trust-pickle alone
+        saved = pickle.loads(content)  # noqa: S301 - after --trust-pickle alone
         normalize = cast("Callable[[NDArray[np.float32]], NDArray[np.float32]]", saved.normalize_obs)
         normalize(np.zeros((1, size), np.float32))
     except Exception as error:

@@ -181,7 +181,7 @@ def evaluate_player(
         world: the description of the real environment.
         workers: processes playing at once.
         engine: where they run.
-        settings: see :class:`RealSettings`; its time limit counts.
+        settings: see :class:`RealSettings`; its time limit and its drawing count.
         on_episode: called after each episode, in the order in which they end.
 
     Raises:
@@ -192,7 +192,7 @@ def evaluate_player(
     if name not in found.players:
         raise ConfigError(f"player: expected one of {list(found.players)}, got {name!r}")
     steps = settings.limit(found)
-    job, kept = (name, found, steps), _of_scores(on_episode)
+    job, kept = (name, found, settings), _of_scores(on_episode)
     return _scored(_own_player_of, job, list(seeds), steps, kept, workers=workers, engine=engine)
 
 
@@ -220,9 +220,10 @@ def _player_of(job: _Job) -> Callable[[Task], EpisodeScore]:
     return play
 
 
-def _own_player_of(job: tuple[str, World, int]) -> Callable[[int], EpisodeScore]:
-    name, world, steps = job
-    envs = RealEnvs(world)
+def _own_player_of(job: tuple[str, World, RealSettings]) -> Callable[[int], EpisodeScore]:
+    name, world, settings = job
+    steps = settings.limit(world)
+    envs = RealEnvs(world, exact_drawing=settings.exact_drawing)
 
     def play(seed: int) -> EpisodeScore:
         episode = record_episode(world.players[name](), seed, steps, envs=envs)

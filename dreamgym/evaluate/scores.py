@@ -109,7 +109,10 @@ def standard_deviation(values: Sequence[float] | NDArray[np.floating]) -> float 
 
 
 def decimals(*values: float) -> int:
-    """How many decimals show values of this size: 0 from 10 on, else two significant digits of the largest."""
+    """Decimals that show values of this size.
+
+    None from 10 on, else two significant digits of the largest.
+    """
     largest = max(map(abs, values))
     return 0 if largest >= 10.0 or largest == 0.0 else min(1 - math.floor(math.log10(largest)), 6)
 

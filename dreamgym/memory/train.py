@@ -215,7 +215,14 @@ def _fit_factors(model: Trainee, sampler: SequenceSampler, config: MemoryConfig,
 def evaluate_memory(
     model: Trainee, sampler: SequenceSampler, device: torch.device, reward_variance: float
 ) -> dict[str, float]:
-    """The loss on held-out episodes, always the same sequences; the variance is that of the training's rewards."""
+    """The loss on held-out episodes, always the same sequences.
+
+    Args:
+        model: M and what is trained with it.
+        sampler: of the held-out episodes.
+        device: where the model is.
+        reward_variance: of the training's rewards, as in its own loss.
+    """
     batches = [sampler.sample(np.random.default_rng([12345, index]), 64, device) for index in range(8)]
     terms = [memory_loss(model, batch, reward_variance=reward_variance).scalars() for batch in batches]
     return {f"held_out_{name}": float(np.mean([term[name] for term in terms])) for name in terms[0]}

@@ -212,11 +212,13 @@ class Session:
         real = self.real if both or self.leader is self.real else None
         dream = self.dream if self.leader is self.dream or (both and self.dream.ended is None) else None
         played: list[Playable] = [each for each in (real, dream) if each is not None]
+        before = [each.steps for each in played]
         for each in played:
             each.step(self.action)
         self._decode(*played)
-        for each in played:
-            each.record(self.action, self.player.name)
+        for each, steps in zip(played, before, strict=True):
+            if each.steps > steps:  # else the dream is lost, and made no step
+                each.record(self.action, self.player.name)
         self._read(real, dream)
 
     def _read(self, real: PlayableReality | None, dream: PlayableDream | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,6 +65,12 @@ class WorldModel:
     starts: StartBank
     controller: LinearController | None = None
     card: dict[str, Any] = field(default_factory=dict)
+
+    @single_thread()
+    @torch.inference_mode(False)
+    def __deepcopy__(self, memo: dict[int, Any]) -> WorldModel:
+        """Copied as it is loaded: without torch's pool, which a forked process does not have."""
+        return type(self)(**{name: deepcopy(value, memo) for name, value in vars(self).items()})
 
     @property
     def latent_noise(self) -> float:

@@ -108,6 +108,38 @@ def test_a_dream_made_in_inference_mode_is_as_any(toy_world_model: WorldModel) -
     np.testing.assert_array_equal(inside.step(GAS)[0], outside.step(GAS)[0])
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_copy_made_in_inference_mode_is_as_any(toy_world_model: WorldModel, fast: bool) -> None:
+    if fast:
+        pytest.importorskip("numba")
+    env = gym.make(DREAM, world_model=toy_world_model, fast=fast).unwrapped
+    env.reset(seed=1)
+    with torch.inference_mode():
+        copies = [copy.deepcopy(env), pickle.loads(pickle.dumps(env))]
+        first = [each.step(GAS)[0] for each in copies]
+    wanted = env.step(GAS)[0], env.step(GAS)[0]
+    for each, seen in zip(copies, first, strict=True):
+        np.testing.assert_array_equal([seen, each.step(GAS)[0]], wanted)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_torchs_default_dtype_changes_nothing(toy_world_model: WorldModel, fast: bool) -> None:
+    if fast:
+        pytest.importorskip("numba")
+
+    def played() -> np.ndarray:
+        env = gym.make(DREAM, world_model=toy_world_model, fast=fast, temperature=(0.7, 1.3))
+        assert env.reset(seed=1)[0].dtype == np.float32
+        return np.stack([env.step(GAS)[0] for _ in range(5)])
+
+    usual = played()
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_array_equal(played(), usual)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel's account is Linux's")
 def test_making_and_closing_leaks_nothing(toy_world_model: WorldModel) -> None:

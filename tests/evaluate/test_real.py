@@ -141,6 +141,16 @@ def test_players_of_the_world_play_without_a_world_model() -> None:
     assert alone == evaluate_real(Constant(1.0), [1, 2], workers=1, world_model=corridor_model(), world=CORRIDOR)
     (short,) = evaluate_player("walker", [1], CORRIDOR, workers=1, settings=RealSettings(max_episode_steps=5))
     assert (short.length, short.failed) == (5, False)
+    drawn: list[object] = []
+
+    def noting(**arguments: object) -> object:
+        drawn.append(arguments["exact_drawing"])
+        return CORRIDOR.make_env(**arguments)
+
+    for exact in (True, False):
+        settings = RealSettings(max_episode_steps=5, exact_drawing=exact)
+        evaluate_player("walker", [1], replace(CORRIDOR, make_env=noting), workers=1, settings=settings)
+    assert drawn == [True, False]
     with pytest.raises(ConfigError, match=r"player: expected one of \['walker'\], got 'nobody'"):
         evaluate_player("nobody", [1], CORRIDOR)
 

@@ -266,6 +266,16 @@ def test_dream_that_ends_beside_reality_begins_again_there(make_session: Session
     assert session.dream.total - session.dream.reward == pytest.approx(total)
 
 
+def test_a_dream_that_is_lost_records_no_step(make_session: SessionFactory) -> None:
+    session = make_session(view="dream")
+    for _ in range(3):
+        session.tick(AHEAD)
+    session.dream.core.z[0, 0] = float("nan")
+    session.tick(AHEAD)
+    assert session.dream.ended == "lost"
+    assert (session.dream.steps, len(session.dream.log)) == (3, 3)
+
+
 def test_readings_hold_what_was_expected_and_what_came(make_session: SessionFactory) -> None:
     session = make_session(view="both", seed=1)
     play(session, 3)
