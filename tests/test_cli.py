@@ -198,7 +198,7 @@ def test_a_reader_that_stops_early_gets_no_traceback(arguments: list[str]) -> No
     read, write = os.pipe()
     os.close(read)
     finished = subprocess.run(
-        [sys.executable, "-m", "dreamgym.cli", *arguments], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", "dreamgym", *arguments], stdout=write, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(write)
     assert (finished.returncode, finished.stderr) == (141, "")

@@ -37,6 +37,7 @@ LAYERS = (
     {"export"},
     {"pipeline", "demo", "play", "web"},
     {"cli"},
+    {"__main__"},
 )
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 

@@ -109,7 +109,10 @@ class DoomTakeCoverEnv(gym.Env[NDArray[np.uint8], Any], EzPickle):
             if not self.action_space.contains(action):
                 raise ActionError(f"expected an action in 0..{len(_MOVES) - 1}, got {action!r}")
             return int(action)
-        given = np.asarray(action, np.float64)
+        try:
+            given = np.asarray(action, np.float64)
+        except (TypeError, ValueError):
+            given = np.empty(0)
         if given.shape != (1,) or not np.abs(given[0]) <= 1.0 + 1e-6:
             raise ActionError(f"expected one number within [-1, 1], shape (1,); got {action!r}")
         return 1 if given[0] > THRESHOLD else 2 if given[0] < -THRESHOLD else 0

@@ -118,6 +118,9 @@ def test_bad_actions_and_arguments_are_named(game: DoomTakeCoverEnv) -> None:
     for action in (3, -1, 0.5, None):
         with pytest.raises(ActionError, match=r"expected an action in 0\.\.2"):
             game.step(action)
+    for action in ("left", [[0.0]], [0.1, 0.2], [2.0], [float("nan")]):
+        with pytest.raises(ActionError, match="expected one number within"):
+            DoomTakeCoverEnv(continuous=True)._index(action)
     with pytest.raises(ConfigError, match="options"):
         game.reset(options={"start": "middle"})
     with pytest.raises(ConfigError, match="render_mode"):
