@@ -378,7 +378,7 @@ def _require_same(folder: Path, wanted: Mapping[str, Any], found: Mapping[str, A
 
 
 def _visible(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    return [name for name in foreign(folder, ()) if not name.startswith(".")]
 
 
 def _renamed(setting: str) -> str:

@@ -51,6 +51,8 @@ def child():
     envs.reset(seed=1)
     envs.step(envs.action_space.sample())
     envs.set_state(envs.get_state())
+    core = envs.unwrapped.core
+    assert len(core.event()) == len(core.last_prediction.reward) == 512
     env = gym.make(name, world_model=WorldModel.load())
     env.reset(seed=1)
     assert env.spec.kwargs["world_model"].card

@@ -63,22 +63,8 @@ def open_world(world_model: WorldModel | str | Path | None, world: World | str |
             ) from error
     if described.name != name:
         raise BundleVersionError(f"world_model: expected one of {described.name!r}, got one of {name!r}")
-    _require_actions_of(opened, described)
+    opened.require_fit(described)
     return opened, described
-
-
-def _require_actions_of(opened: WorldModel, described: World) -> None:
-    """M would read other actions than it learned from."""
-    changed = [
-        f"{name}: {there!r} in the bundle, {here!r} in the description"
-        for name in ("low", "high", "discrete", "rule", "threshold", "box")
-        if (there := getattr(opened.actions, name)) != (here := getattr(described.actions, name))
-    ]
-    if changed:
-        raise BundleVersionError(
-            f"world_model: expected the actions of {described.name} as it is described, got others "
-            f"({'; '.join(changed)}). Use a bundle made for this description, or train again"
-        )
 
 
 class LatentView:

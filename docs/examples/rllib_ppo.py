@@ -3,7 +3,7 @@
     python docs/examples/rllib_ppo.py --iterations 10
     python docs/examples/rllib_ppo.py --address 10.0.0.1:6379 --num-runners 64    # on a Ray cluster
 
-RLlib pins a version of Gymnasium, so install it in an environment of its own: pip install dreamgym "ray[rllib]". Before
+RLlib pins a version of Gymnasium, so install it in an environment of its own: pip install . "ray[rllib]". Before
 Ray 2.60 it steps single environments one by one: ``make_vec`` of its own environment has no vector entry point there.
 """
 

@@ -4,7 +4,7 @@
     dreamgym evaluate runs/sb3-ppo-doom/model.zip --trust-pickle --world doom-take-cover     # the real score
 
 The last policy is kept: nothing is chosen in the real game.
-Needs: pip install ".[sb3]", and ".[doom]" to play the real game
+Needs: pip install ".[sb3]", and ".[train,doom]" to play the real game
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ __all__ = ["PlannedEpisode", "PlayerFactory", "collect", "plan", "record_episode
 PlayerFactory = Callable[[], Player]
 
 _EPISODES_A_SEED = 1_000_000
+_ROUNDING = 1e-6
+"""What actions may be beyond their range, as for the dream."""
 _EPISODES_OF_A_WORKER = 400  # simulators leak: Box2D a third of a megabyte at every reset
 
 
@@ -105,7 +107,7 @@ def record_episode(
         idle = 0
         info: dict[str, object] = {}
         while not (terminated or truncated):
-            executed = _executed(world, player.act(frames[-1]), player_name)
+            executed = _executed(world, player.act(frames[-1]), player_name or type(player).__name__)
             observation, reward, terminated, truncated, info = env.step(world.actions.as_given(executed))
             frames.append(_frame(world, observation))
             actions.append(executed)
@@ -135,16 +137,21 @@ def _frame(world: World, observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.array(world.preprocess(observation))
 
 
-def _executed(world: World, given: NDArray[np.floating], player: str) -> NDArray[np.float32]:
+def _executed(world: World, given: Any, player: str) -> NDArray[np.float32]:
     """What the world does of a player's action, a copy as well."""
     actions = world.actions
-    wanted = np.array(given, np.float32)
-    if wanted.shape != (actions.size,) or not ((wanted >= actions.low) & (wanted <= actions.high)).all():
+    low, high = np.array(actions.low, np.float32), np.array(actions.high, np.float32)
+    try:
+        wanted = np.array(given, np.float32)
+    except (TypeError, ValueError):
+        wanted = np.empty(0, np.float32)
+    fits = wanted.shape == low.shape and ((wanted >= low - _ROUNDING) & (wanted <= high + _ROUNDING)).all()
+    if not fits:
         raise ActionError(
-            f"player {player or type(given).__name__}: expected actions of {actions.size} numbers within {actions.low} "
-            f"and {actions.high}, got {np.asarray(given).tolist()}; correct the player"
+            f"player {player}: expected actions of {actions.size} numbers within {actions.low} and {actions.high}, got "
+            f"{given!r}; correct the player"
         )
-    return np.array(actions.executed(wanted))
+    return np.array(actions.executed(np.clip(wanted, low, high)))
 
 
 def collect(config: CollectConfig, factories: Mapping[str, PlayerFactory] | None = None) -> Path:

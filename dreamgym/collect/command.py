@@ -11,7 +11,6 @@ from dreamgym.collect.controller_player import ControllerPlayer
 from dreamgym.config import CollectConfig
 from dreamgym.config.recordings import CONTROLLERS
 from dreamgym.data.episodes import episode_paths
-from dreamgym.dream.latent_encoder import require_frames_of
 from dreamgym.errors import ConfigError
 from dreamgym.worlds.registry import find
 
@@ -32,12 +31,12 @@ def controller_players(
         world: the world that the bundle must be of, by name or as ``module:OBJECT``; None for any.
 
     Raises:
-        BundleVersionError: V was trained on other frames than the world's.
+        BundleVersionError: V and M learned from other frames or actions than the world's.
     """
     # Read here: workers may be on machines that do not have the files.
     read = ControllerPlayer(world_model, controller, world=world)
     if world is not None:
-        require_frames_of(read.world_model, find(world).preprocess)
+        read.world_model.require_fit(find(world))
     player = functools.partial(ControllerPlayer, read.world_model, read.controller)
     return {
         "controller": functools.partial(player, action_noise=(0.0, 0.05, 0.15)),

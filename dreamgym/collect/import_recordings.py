@@ -117,7 +117,7 @@ def _observations(path: Path) -> _Steps:
 
 def _over(path: Path, ends: NDArray[Any]) -> bool:
     """Whether the episode was over after its last step."""
-    if ends[:-1].any():
+    if (ends[:-1].astype(bool) & ~ends[1:].astype(bool)).any():  # a recorder may go on saying that it is over
         raise EpisodeFileError(
             f"{path}: expected one episode, got the end of one in step {int(ends.argmax()) + 1} of {len(ends)}; "
             "write each episode to a file of its own"

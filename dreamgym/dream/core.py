@@ -111,7 +111,8 @@ class DreamCore(DreamRows):
         """What M predicted of the last step, copies, leading dimension B."""
         if not self._head_outputs:
             raise ResetNeededError("there is no prediction before the first step; call reset() and step() first")
-        return self.memory_step.prediction(torch.cat(self._head_outputs)[: self.num_envs])
+        with single_thread():
+            return self.memory_step.prediction(torch.cat(self._head_outputs)[: self.num_envs])
 
     def event(self) -> Tensor:
         """Probability that the world's labelled event happened in the last step, float32 of shape (B,).
@@ -124,8 +125,9 @@ class DreamCore(DreamRows):
         weight, bias = self._event
         # Neither a product with a vector nor torch.sigmoid: on some processors what these give a row hangs on how many
         # rows there are.
-        logit = (self.h * weight).sum(dim=1) + bias
-        return logit.neg_().exp_().add_(1.0).reciprocal_()
+        with single_thread():
+            logit = (self.h * weight).sum(dim=1) + bias
+            return logit.neg_().exp_().add_(1.0).reciprocal_()
 
     @property
     def known_temperature(self) -> Tensor:

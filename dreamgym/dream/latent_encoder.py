@@ -17,7 +17,7 @@ from torch import Tensor
 from dreamgym.dream.options import known_preprocess, require_count
 from dreamgym.dream.row_tiles import Buffer
 from dreamgym.dream.step import PRECISIONS, MemoryStep
-from dreamgym.errors import BundleVersionError, ConfigError, DivergedError, ObservationError, ResetNeededError
+from dreamgym.errors import ConfigError, DivergedError, ObservationError, ResetNeededError
 from dreamgym.memory.mdn_rnn import LATENT_LIMIT, Prediction
 from dreamgym.threads import for_each_tile, single_thread
 from dreamgym.training import choose_precision
@@ -26,7 +26,7 @@ from dreamgym.vision.packed_linear import Packed
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import FRAME_SHAPE, Preprocess
 
-__all__ = ["LATENT_MODES", "LatentEncoder", "LatentState", "require_frames_of"]
+__all__ = ["LATENT_MODES", "LatentEncoder", "LatentState"]
 
 LATENT_MODES: Final = ("sample", "mean")
 """z as a draw from V's posterior (as M was trained, and as the dream hands out), or as the posterior's mean."""
@@ -92,7 +92,7 @@ class LatentEncoder:
             raise ConfigError(f"expected precision to be one of {['auto', *PRECISIONS]}, got {precision!r}")
         require_count("num_envs", num_envs)
         if preprocess is not None:
-            require_frames_of(world_model, preprocess)
+            world_model.require_frames(preprocess)
         self.world_model = world_model
         self.num_envs = num_envs
         self.latent = latent
@@ -203,7 +203,7 @@ class LatentEncoder:
     def prediction(self) -> Prediction:
         """What M predicted of the last step, leading dimension num_envs."""
         m = self._memory_step
-        with torch.no_grad():
+        with single_thread(), torch.no_grad():
             return m.prediction(m.predict(self._now.hidden)[: self.num_envs])
 
     def latent_tensor(self) -> Tensor:
@@ -266,13 +266,3 @@ class LatentEncoder:
 def _parts(count: int, threads: int) -> list[slice]:
     size = min(_FRAMES, -(-count // threads))
     return [slice(first, first + size) for first in range(0, count, size)]
-
-
-def require_frames_of(world_model: WorldModel, preprocess: Preprocess) -> None:
-    """Raise :class:`~dreamgym.errors.BundleVersionError` unless V was trained on the frames of a preprocessing."""
-    if preprocess.version != world_model.preprocess_version:
-        raise BundleVersionError(
-            f"world_model: expected preprocess_version {preprocess.version}, got {world_model.preprocess_version}: V "
-            "saw frames that were made otherwise, such as by another crop. Use a bundle made for this description, or "
-            "train again"
-        )

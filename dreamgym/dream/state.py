@@ -92,7 +92,10 @@ class DreamRows:
 
     @property
     def progress(self) -> Tensor:
-        """Share made of an episode so far, float32 of shape (B,), in [0, 1]."""
+        """Share made of an episode so far, float32 of shape (B,), at most 1.
+
+        Negative where rewards may be.
+        """
         return self._present.progress[: self.num_envs]
 
     @property

@@ -161,11 +161,14 @@ def _policy(config: EvaluateConfig, seeds: range) -> _Subject:
     if origin not in (None, card):
         parts.append(f"note: the controller was evolved in another world model ({origin[:12]})")
     if seeds:
-        drawing = "" if config.exact_drawing else ", the environment's own drawing"
-        parts.append(f"reality: seeds {seeds.start}..{seeds.stop - 1}, latent {config.latent}{drawing}")
+        parts.append(f"reality: seeds {seeds.start}..{seeds.stop - 1}, latent {config.latent}{_drawing(config)}")
     if dreams:
         parts.append(f"dream: temperature {temperature:g}, from the beginning")
     return _Subject(ScoreRule() if world is None else world.score, about, "\n".join(parts), play)
+
+
+def _drawing(config: EvaluateConfig) -> str:
+    return "" if config.exact_drawing else ", the environment's own drawing"
 
 
 def _player(config: EvaluateConfig, name: str, seeds: range) -> _Subject:
@@ -188,7 +191,7 @@ def _player(config: EvaluateConfig, name: str, seeds: range) -> _Subject:
             on_episode=keep,
         )
 
-    footing = f"reality: seeds {seeds.start}..{seeds.stop - 1}, {world.name}'s player {name}"
+    footing = f"reality: seeds {seeds.start}..{seeds.stop - 1}, {world.name}'s player {name}{_drawing(config)}"
     about = provenance(config, world)
     return _Subject(world.score, about, footing, lambda played: {"reality": played.play(seeds, drive)})
 

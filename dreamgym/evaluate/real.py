@@ -74,7 +74,7 @@ def evaluate_real(
     Raises:
         ConfigError: no seeds, fewer than one worker, an unknown world, or a policy that cannot be sent to a process.
         WorkerError: a process died, or stopped answering.
-        BundleError: no world model, or a damaged one.
+        BundleError: no world model, a damaged one, or one of other frames or actions than the description's.
         ActionError: the policy's action is of the wrong shape, not finite or out of range.
     """
     tasks = [(0, seed) for seed in seeds]
@@ -157,6 +157,7 @@ def play_episodes(
     """
     model = world_model if isinstance(world_model, WorldModel) else WorldModel.load(world_model)
     found = find(world) if world else require_described(None, model.world_name)
+    model.require_fit(found)
     job = _Job(policies, _without_starts(model), found, settings)
     return _scored(_player_of, job, tasks, settings.limit(found), on_episode, workers=workers, engine=engine)
 
@@ -226,7 +227,7 @@ def _own_player_of(job: tuple[str, World, RealSettings]) -> Callable[[int], Epis
     envs = RealEnvs(world, exact_drawing=settings.exact_drawing)
 
     def play(seed: int) -> EpisodeScore:
-        episode = record_episode(world.players[name](), seed, steps, envs=envs)
+        episode = record_episode(world.players[name](), seed, steps, player_name=name, envs=envs)
         made = world.rewards.units(episode.rewards, episode.total_units).sum()
         return score_episode(
             seed,

@@ -113,20 +113,20 @@ def decimals(*values: float) -> int:
 
     None from 10 on, else two significant digits of the largest.
     """
-    largest = max(map(abs, values))
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     return 0 if largest >= 10.0 or largest == 0.0 else min(1 - math.floor(math.log10(largest)), 6)
 
 
-def mean_and_spread(figures: Mapping[str, Any], more: int = 0) -> str:
+def mean_and_spread(figures: Mapping[str, Any], least: int = 0) -> str:
     """Mean and standard deviation of a summary, as text.
 
     ``909 ± 5``, ``0.42 ± 0.10``, or ``909`` where there is no deviation.
 
     Args:
         figures: of :func:`summarize`.
-        more: decimals beyond :func:`decimals`.
+        least: decimals at least; more where :func:`decimals` has more.
     """
-    digits = more + decimals(figures["mean"], figures["std"] or 0.0)
+    digits = max(least, decimals(figures["mean"], figures["std"] or 0.0))
     mean = f"{figures['mean']:.{digits}f}"
     return mean if figures["std"] is None else f"{mean} ± {figures['std']:.{digits}f}"
 

@@ -75,8 +75,8 @@ def dream_rollout(
     shape = (population, count // population)
     action_set, size = core.world_model.actions, core.world_model.actions.size
     outputs_of = outputs(torch.from_numpy(np.ascontiguousarray(candidates)).to(core.device), size)
-    penalty = torch.tensor(action_set.penalty or (0.0,) * size, device=core.device)
-    sums = [torch.zeros(count, device=core.device) for _ in range(5)]
+    penalty = torch.tensor(action_set.penalty or (0.0,) * size, dtype=torch.float32, device=core.device)
+    sums = [torch.zeros(count, dtype=torch.float32, device=core.device) for _ in range(5)]
     returns, smoothness, excess_progress, squared_actions, event = sums
     excess = ExcessProgress(progress_limit, core.rewards.constant)
     lengths = torch.zeros(count, dtype=torch.int64, device=core.device)
@@ -112,12 +112,14 @@ class _Disturbance:
         self._generator = torch.Generator().manual_seed(seed)
         self._calm = torch.arange(rollouts) % 2 == 0
         actions = core.world_model.actions
-        self._low, self._high = (torch.tensor(end, device=core.device) for end in (actions.low, actions.high))
+        ends = (actions.low, actions.high)
+        self._low, self._high = (torch.tensor(end, dtype=torch.float32, device=core.device) for end in ends)
 
     def __call__(self, actions: Tensor) -> Tensor:
         if not self._sigma:
             return actions
-        noise = torch.randn(self._rollouts, actions.shape[1], generator=self._generator) * self._sigma
+        shape = self._rollouts, actions.shape[1]
+        noise = torch.randn(shape, generator=self._generator, dtype=torch.float32) * self._sigma
         noise[self._calm] = 0.0
         disturbed = actions.unflatten(0, (-1, self._rollouts)) + noise.to(actions.device)
         return torch.minimum(torch.maximum(disturbed, self._low), self._high).flatten(0, 1)
@@ -158,6 +160,8 @@ class DreamTrials:
         _check(config, world_model)
         self.inputs = {"world_model_sha256": file_sha256(locate(config.world_model) / "card.json")}
         """What a candidate's scores depend on, see :func:`dreamgym.controller.cma_es.evolve`."""
+        if outputs is not linear_outputs:
+            self.inputs["outputs"] = f"{outputs.__module__}.{getattr(outputs, '__qualname__', outputs)}"
         memory, starts, squash = world_model.memory, world_model.starts, world_model.actions.squash
         self.zeros = LinearController.zeros(memory.latent_size + memory.hidden_size, squash)
         """A linear controller with parameters of zero."""

@@ -54,7 +54,7 @@ def run(config: FidelityConfig) -> None:
         WorkerError: a playing process died or stopped answering.
     """
     require_matplotlib()
-    model = WorldModel.load(config.world_model)
+    model = WorldModel.load(config.world_model, world=config.world)
     if model.controller is None:
         raise BundleNotFoundError("fidelity compares handicapped controllers, and the world model has no controller")
     world = require_described(config.world, model.world_name)
@@ -90,7 +90,7 @@ def measure(
     """
     _check(config)
     inputs = {
-        "world_model_sha256": file_sha256(locate(config.world_model) / "card.json"),
+        "world_model_sha256": file_sha256(locate(config.world_model, config.world) / "card.json"),
         "max_episode_steps": str(max_episode_steps or world.max_episode_steps),
     }
     with claim_folder(config.out, config, may_differ=("workers", "engine"), inputs=inputs):
@@ -115,7 +115,7 @@ def _measure(
     }
     default = dreams[world_model.temperature]
     probes = {name: policies[name] for name in bad}
-    folder = locate(config.world_model)
+    folder = locate(config.world_model, config.world)
     seeds = FIDELITY_SEEDS[EPISODES_FROM : EPISODES_FROM + max(1, config.episodes // 2)]
     players = held_out_players(folder, world)
     episodes = record_episodes(config.out / "episodes", players, seeds, length=steps, world=world)

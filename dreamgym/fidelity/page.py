@@ -75,9 +75,13 @@ def _bad(report: Mapping[str, Any]) -> str | None:
         "means ± standard errors. In the dream at most the real mean plus two standard errors (of the difference of "
         "the means)."
     )
+    means = [entry[of]["mean"] for entry in report["bad_policies"] for of in ("real", "dream")]
+    digits = max(1, decimals(*means))
     rows = [
-        (entry["policy"], *(f"{entry[of]['mean']:.1f} ± {entry[of]['standard_error']:.1f}" for of in ("real", "dream")),
-         f"{100 * entry['dream']['share_failed']:.1f} %", f"{entry['standard_error']:.1f}", _passes(entry["passes"]))
+        (entry["policy"],
+         *(f"{entry[of]['mean']:.{digits}f} ± {entry[of]['standard_error']:.{digits}f}" for of in ("real", "dream")),
+         f"{100 * entry['dream']['share_failed']:.1f} %", f"{entry['standard_error']:.{digits}f}",
+         _passes(entry["passes"]))
         for entry in report["bad_policies"]
     ]  # fmt: skip
     header = ("policy", "reality", "dream", "dreams that fail", "standard error of the difference", "passes")

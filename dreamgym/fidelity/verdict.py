@@ -144,7 +144,7 @@ def _vision(figures: Mapping[str, Any]) -> Finding:
         seen,
         f"{measured} (at least {LEAST_EXPLAINED:.0%} and {LEAST_EXPLAINED_MOVING:.0%} wanted).",
         (
-            "Look at worst_frames.png: is what the player must see still there?",
+            "Look at worst_frames.png of `dreamgym fidelity`: is what the player must see still there?",
             "Small bright things: `train vision --error-power-weight` makes badly wrong pixels count more.",
             "Train V for more steps, or with a larger --reconstruction-weight.",
             "More latents (--latents), or a crop that leaves out what never matters.",

@@ -155,17 +155,13 @@ class PlayableReality(Playable):
         world_model: V and M.
         world: the description of the environment; None where it is not known here.
         max_steps: the time limit, or None.
-
-    Raises:
-        BundleVersionError: V was trained on other frames than the world's.
     """
 
     def __init__(self, world_model: WorldModel, world: World | None, max_steps: int | None = None) -> None:
         super().__init__(world_model, max_steps)
         self._world = world
         self._env: Any = None
-        preprocess = None if world is None else world.preprocess
-        self.encoder = LatentEncoder(world_model, preprocess=preprocess, preprocessed=True)
+        self.encoder = LatentEncoder(world_model, preprocessed=True)
         self.frame = self.picture
         """The real picture as V takes it, uint8 (64, 64, 3)."""
         self._raw: NDArray[np.uint8] | None = None
@@ -190,10 +186,12 @@ class PlayableReality(Playable):
         """The environment, without a time limit.
 
         Raises:
+            BundleVersionError: V and M learned from other frames or actions.
             ConfigError: its description is not known here.
             InstallationError: what it needs is not installed.
         """
         if self._env is None:
+            self.world_model.require_fit(self.world)
             self._env = self.world.make_env(max_episode_steps=None, continuous=self.world.actions.box)
         return self._env
 

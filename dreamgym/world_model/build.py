@@ -231,7 +231,7 @@ def _is_there(out: Path, made_of: dict[str, Any]) -> bool:
     """Whether the folder holds this very world model; another one is never replaced."""
     make_folder(out.parent)
     require_bundle_or_nothing(out)
-    if not out.is_dir() or not any(out.iterdir()):
+    if not (out / "card.json").exists():
         return False
     found = WorldModel.load(out).card.get(_ASSEMBLED)
     found = found if isinstance(found, dict) else {}

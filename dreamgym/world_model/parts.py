@@ -97,7 +97,8 @@ def start_bank_of(
     # Rewards may be negative, and so progress before a moment.
     for key, low, high in (("z", -LATENT_LIMIT, LATENT_LIMIT), ("h", -1.0, 1.0), ("progress", -math.inf, 1.0)):
         if not ((tensors[key] >= low) & (tensors[key] <= high)).all():
-            raise BundleError(f"{path}: expected {key} within {low} .. {high}, got values outside")
+            bounds = f"at most {high}" if low == -math.inf else f"within {low} .. {high}"
+            raise BundleError(f"{path}: expected {key} {bounds}, got values outside")
     return StartBank(**{key: value.float() if key in shapes else value for key, value in tensors.items()})
 
 

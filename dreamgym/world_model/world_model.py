@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor
 
-from dreamgym.errors import ConfigError
+from dreamgym.errors import BundleVersionError, ConfigError
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.threads import single_thread
 from dreamgym.vision.vae import VAE, fold
@@ -34,7 +34,7 @@ from dreamgym.world_model.files import (
 )
 from dreamgym.world_model.location import locate
 from dreamgym.world_model.parts import StartBank, controller_of, fill, start_bank_of
-from dreamgym.worlds.base import ActionSet, RewardRule, actions_from_card, rewards_from_card, to_card
+from dreamgym.worlds.base import ActionSet, Preprocess, RewardRule, World, actions_from_card, rewards_from_card, to_card
 from dreamgym.worlds.registry import DEFAULT, find_registered
 
 if TYPE_CHECKING:
@@ -70,7 +70,38 @@ class WorldModel:
     @torch.inference_mode(False)
     def __deepcopy__(self, memo: dict[int, Any]) -> WorldModel:
         """Copied as it is loaded: without torch's pool, which a forked process does not have."""
-        return type(self)(**{name: deepcopy(value, memo) for name, value in vars(self).items()})
+        copy = object.__new__(type(self))
+        memo[id(self)] = copy
+        vars(copy).update(deepcopy(vars(self), memo))
+        return copy
+
+    def require_frames(self, preprocess: Preprocess) -> None:
+        """Raise :class:`~dreamgym.errors.BundleVersionError` unless V was trained on the frames of a preprocessing."""
+        if preprocess.version != self.preprocess_version:
+            raise BundleVersionError(
+                f"world_model: expected preprocess_version {preprocess.version}, got {self.preprocess_version}: V saw "
+                "frames that were made otherwise, such as by another crop. Use a bundle made for this description, or "
+                "train again"
+            )
+
+    def require_fit(self, world: World) -> None:
+        """Refuse a description with other frames or actions than V and M learned from.
+
+        Raises:
+            BundleVersionError: it has others.
+        """
+        self.require_frames(world.preprocess)
+        there, here = to_card(self.actions), to_card(world.actions)
+        changed = [
+            f"{name}: {there[name]!r} in the bundle, {here[name]!r} in the description"
+            for name in ("low", "high", "discrete", "rule", "threshold", "box")
+            if there[name] != here[name]
+        ]
+        if changed:
+            raise BundleVersionError(
+                f"world_model: expected the actions of {world.name} as it is described, got others "
+                f"({'; '.join(changed)}). Use a bundle made for this description, or train again"
+            )
 
     @property
     def latent_noise(self) -> float:

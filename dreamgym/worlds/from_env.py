@@ -103,13 +103,14 @@ def from_env(
     seen = _probe(make)
     limit = max_episode_steps or _registered_limit(seen.env_id if isinstance(env, str) else None, frame_skip)
     top, bottom, left, right = map(int, crop or (0, seen.frame_shape[0], 0, seen.frame_shape[1]))
+    chosen = picture == "render" and _shows_pictures(env, arguments)  # in place of the observation
     resize = Resize(seen.frame_shape, (top, bottom, left, right), bool(grey))
     players = changes.get("players") or _players(seen)
     described: dict[str, Any] = {
         "name": name,
         "env_id": env if isinstance(env, str) else name,
         "make_env": functools.partial(make_env, make, seen.actions, rendered, max_episode_steps=limit),
-        "preprocess": Preprocess(seen.frame_shape, resize, _frames_version(resize, rendered, frame_skip)),
+        "preprocess": Preprocess(seen.frame_shape, resize, _frames_version(resize, chosen, frame_skip)),
         "actions": seen.actions,
         "rewards": RewardRule(head="value"),
         "fps": max(1, round(seen.fps / frame_skip)),
@@ -217,11 +218,11 @@ def make_env(
     return env if max_episode_steps is None else gym.wrappers.TimeLimit(env, max_episode_steps)
 
 
-def _frames_version(resize: Resize, rendered: bool, skip: int) -> int:
+def _frames_version(resize: Resize, chosen: bool, skip: int) -> int:
     """Another number for frames that are made otherwise, or between which other times pass."""
     made: tuple[Any, ...] = (tuple(int(size) for size in resize.shape), resize.crop, resize.grey)
-    if rendered or skip > 1:
-        made = (*made, rendered, skip)
+    if chosen or skip > 1:
+        made = (*made, chosen, skip)
     return zlib.crc32(repr(made).encode())
 
 

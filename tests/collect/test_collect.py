@@ -187,8 +187,17 @@ def test_what_is_recorded_stays_when_an_environment_draws_into_one_array():
     assert frames[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("action", [[0.0, 5.0, 0.0], [0.0, float("nan"), 0.0], [0.0, 1.0]])
+def test_a_bound_that_float32_rounds_outward_is_within_the_range():
+    low, high = (-0.6, 0.0, 0.0), (0.6, 0.6, 0.8)
+    world = replace(find(), actions=replace(find().actions, low=low, high=high))
+    full = np.clip([9.0, 9.0, 0.0], low, high).astype(np.float32)
+    player = SimpleNamespace(reset=lambda env, rng: None, act=lambda frame: full)
+    assert record_episode(player, 1_000_004, 2, world=world).actions.tolist() == [full.tolist()] * 2
+
+
+@pytest.mark.parametrize("action", [[0.0, 5.0, 0.0], [0.0, float("nan"), 0.0], [0.0, 1.0], ["left"], [[0.0], []]])
 def test_actions_that_training_would_refuse_are_not_recorded(action: list[float]):
-    player = SimpleNamespace(reset=lambda env, rng: None, act=lambda frame: np.array(action, np.float32))
-    with pytest.raises(ActionError, match="player mine: expected actions of 3 numbers within"):
-        record_episode(player, 1_000_004, 3, player_name="mine")
+    player = SimpleNamespace(reset=lambda env, rng: None, act=lambda frame: action)
+    for name, told in (("mine", "mine"), ("", "SimpleNamespace")):
+        with pytest.raises(ActionError, match=f"player {told}: expected actions of 3 numbers within"):
+            record_episode(player, 1_000_004, 3, player_name=name)

@@ -310,6 +310,15 @@ def test_frames_of_another_version_are_not_added(tmp_path: Path, monkeypatch: py
         import_recordings(config)
 
 
+def test_an_end_that_is_said_again_and_again_is_one(tmp_path: Path) -> None:
+    recording = as_obs(1)
+    (one,) = imported(tmp_path / "one", "obs", [recording])
+    padded = {**recording, "done": recording["done"].copy()}
+    padded["done"][-3:] = True
+    (other,) = imported(tmp_path / "other", "obs", [padded])
+    np.testing.assert_array_equal(one.actions, other.actions)
+
+
 def test_an_empty_folder_and_one_that_is_not_there_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="found none"):
         imported(tmp_path, "obs", [])

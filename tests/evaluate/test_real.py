@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dreamgym.dream.core import DreamCore
 from dreamgym.dream.latent_encoder import LatentEncoder
-from dreamgym.errors import ActionError, ConfigError, SeedError, WorkerError
+from dreamgym.errors import ActionError, BundleVersionError, ConfigError, SeedError, WorkerError
 from dreamgym.evaluate import EpisodeScore, RealSettings, evaluate_player, evaluate_real, real
 from dreamgym.evaluate.real import play_episodes, validation_returns
 from dreamgym.world_model import WorldModel
@@ -128,6 +128,12 @@ def test_another_world_is_played_with_its_own_actions_and_rule(workers: int) -> 
         assert 63 - 40 < result.length == result.score <= 63 - 24
     (idle,) = play(Constant(0.1), [1])
     assert (idle.length, idle.failed, len(idle.curve)) == (100, False, 1)
+
+
+def test_other_actions_than_the_bundles_are_refused(toy_world_model: WorldModel) -> None:
+    narrow = replace(CAR_RACING, actions=replace(CAR_RACING.actions, low=(-0.5, 0.0, 0.0)))
+    with pytest.raises(BundleVersionError, match="expected the actions of CarRacing as it is described, got others"):
+        evaluate_real(Constant(0, 1, 0), [1], workers=1, world_model=toy_world_model, world=narrow)
 
 
 def test_unknown_real_world_is_named() -> None:

@@ -51,7 +51,8 @@ def test_summary_is_as_by_hand() -> None:
 @pytest.mark.parametrize(
     ("mean", "std", "text"),
     [(909.4, 5.2, "909 ± 5"), (3.72, 0.81, "3.7 ± 0.8"), (0.421, 0.1, "0.42 ± 0.10"),
-     (0.0, 0.0, "0 ± 0"), (0.0123, None, "0.012"), (1e-9, None, "0.000000")],
+     (0.0, 0.0, "0 ± 0"), (0.0123, None, "0.012"), (1e-9, None, "0.000000"), (float("nan"), 3.2, "nan ± 3.2"),
+     (float("nan"), None, "nan")],
 )  # fmt: skip
 def test_small_scores_have_decimals(mean: float, std: float | None, text: str) -> None:
     assert mean_and_spread({"mean": mean, "std": std}) == text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from dreamgym.config import EvolveConfig
 from dreamgym.controller.fitness import rollout_seeds
 from dreamgym.dream.core import DreamCore
 from dreamgym.errors import ConfigError, WorkerError
-from dreamgym.evolve.dream_rollouts import DreamTrials, dream_rollout
+from dreamgym.evolve.dream_rollouts import DreamTrials, dream_rollout, linear_outputs
 from dreamgym.training import save_tensors
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.registry import find
@@ -178,3 +179,18 @@ def test_a_file_without_directions_is_refused(config: EvolveConfig, tmp_path: Pa
     save_tensors(tmp_path / "other.safetensors", {"weights": torch.eye(16)})
     with pytest.raises(ConfigError, match="dreamgym train memory"):
         DreamTrials(replace(config, workers=1, subspace=3, label_directions=tmp_path / "other.safetensors"))
+
+
+def doubled(parameters: torch.Tensor, size: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    return linear_outputs(2.0 * parameters, size)
+
+
+def test_controllers_of_another_form_act_by_their_outputs(config: EvolveConfig):
+    with (
+        DreamTrials(replace(config, workers=1)) as linear,
+        DreamTrials(replace(config, workers=2), "cpu", doubled) as other,
+    ):
+        candidates = population(linear)
+        np.testing.assert_array_equal(other(candidates, 0).returns, linear(2.0 * candidates, 0).returns)
+        assert other.inputs["outputs"].endswith("test_dream_rollouts.doubled")  # no other form goes on with its log
+        assert "outputs" not in linear.inputs

@@ -17,6 +17,7 @@ from dreamgym.evaluate import evaluate_dream
 from dreamgym.evaluate.scores import summarize
 from dreamgym.fidelity import measure, probe_policies, returns, run
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.base import World
 from dreamgym.worlds.registry import find
 
 CAR_RACING = find("CarRacing")
@@ -95,3 +96,17 @@ def test_what_cannot_be_measured_is_refused(toy_bundle: Path, tmp_path: Path, mo
     with pytest.raises(InstallationError, match="matplotlib"):
         run(FidelityConfig(out=tmp_path / "out", world_model=toy_bundle))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("world", [None, "doom-take-cover"])
+def test_the_bundle_is_that_of_the_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: str | None) -> None:
+    measured: list[str] = []
+
+    def noted(config: FidelityConfig, model: WorldModel, described: World, policies: object) -> None:
+        measured.extend([model.world_name, described.name])
+        raise ConfigError("enough")
+
+    monkeypatch.setattr(sys.modules["dreamgym.fidelity.command"], "measure", noted)
+    with pytest.raises(ConfigError, match="enough"):
+        run(FidelityConfig(out=tmp_path, world=world))
+    assert measured == [find(world).name] * 2

@@ -126,6 +126,13 @@ def test_the_command_keeps_a_world_model_of_other_origin(parts: AssembleConfig, 
         run(parts)
 
 
+def test_a_folder_that_a_file_manager_looked_into_is_empty(parts: AssembleConfig):
+    parts.out.mkdir()
+    (parts.out / ".DS_Store").touch()
+    run(parts)
+    assert (parts.out / "card.json").exists()
+
+
 @pytest.mark.parametrize("name", ["notes", "notes/world", "theses"])
 def test_the_command_refuses_a_place_of_other_things_before_it_works(parts: AssembleConfig, tmp_path: Path, name: str):
     (tmp_path / "notes").write_text("mine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 
@@ -137,3 +138,13 @@ def test_world_without_a_shipped_bundle_says_what_is_missing(monkeypatch: pytest
     monkeypatch.setattr(location, "PACKAGED", tmp_path / "car_racing")
     with pytest.raises(BundleNotFoundError, match=r"^no world model of doom-take-cover is .*train all --world doom"):
         WorldModel.load(world="doom-take-cover")
+
+
+def test_a_copy_has_what_was_added_and_shares_nothing(toy_world_model: WorldModel) -> None:
+    original = copy.copy(toy_world_model)
+    original.note = "mine"  # type: ignore[attr-defined]
+    other = copy.deepcopy(original)
+    assert other.note == "mine"  # type: ignore[attr-defined]
+    assert other.card == original.card and other.card is not original.card
+    for one, two in zip(original.memory.parameters(), other.memory.parameters(), strict=True):
+        assert torch.equal(one, two) and one.data_ptr() != two.data_ptr()

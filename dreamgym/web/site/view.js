@@ -75,7 +75,7 @@ export class View {
     element("score").textContent = signed(dream.score);
     element("time").textContent = `${(dream.elapsed / manifest.fps).toFixed(1)} s`;
     if (manifest.rewards.cap !== null) {
-      const share = `${Math.floor((100 * dream.progress) / manifest.rewards.cap)} %`;
+      const share = `${Math.max(0, Math.floor((100 * dream.progress) / manifest.rewards.cap))} %`;
       element("share").textContent = share;
       element("progress").firstElementChild.style.width = share.replace(" ", "");
     }
@@ -84,7 +84,7 @@ export class View {
       const [from, to] = [at(Math.min(action[i], 0)), at(Math.max(action[i], 0))];
       Object.assign(bar.style, { left: `${from}%`, width: `${to - from}%` });
     });
-    this.pads.forEach((pad, i) => pad.classList.toggle("held", Boolean(inputs.held & (1 << i)) && !inputs.agent));
+    this.pads.forEach((pad, i) => pad.classList.toggle("held", Boolean(inputs.held & (1 << i)) && !this.session.agentPlays));
   }
 
   /** Everything that changes by a choice. */
