@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from dreamgym._compat import require_pygame
@@ -33,15 +33,15 @@ def run(config: PlayConfig) -> None:
     from dreamgym.threads import one_thread_for_long
 
     # For single frames more threads save nothing, and while they wait they spin on the core that the display needs.
-    with terminable(), one_thread_for_long():
+    with terminable() as obey_signals, one_thread_for_long():
         if config.record is not None:
             from dreamgym.play.recordings import record
 
-            record(config, config.record, lambda: make_session(config, "controller"))
+            record(config, config.record, lambda: make_session(config, "controller"), obey_signals)
         else:
             from dreamgym.play.loop import play
 
-            play(config, lambda: make_session(config, "you"))
+            play(config, lambda: make_session(config, "you"), obey_signals)
 
 
 def make_session(config: PlayConfig, default_player: str) -> Session:
@@ -88,20 +88,30 @@ def make_session(config: PlayConfig, default_player: str) -> Session:
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the game as Ctrl-C does."""
+def terminable() -> Iterator[Callable[[], None]]:
+    """SIGTERM and SIGHUP end the game as Ctrl-C does.
+
+    Yields a function that ends it, too, once a signal has come, to be called in each step. Python drops the exception
+    of a signal that comes in a destructor or in a weak reference's callback.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
+    came: list[int] = []
 
     def leave(number: int, _: Any) -> None:
-        raise SystemExit(128 + number)
+        came.append(number)
+        obey()
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    def obey() -> None:
+        if came:
+            raise KeyboardInterrupt if came[0] == signal.SIGINT else SystemExit(128 + came[0])
+
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup's wish
     before = {number: signal.signal(number, leave) for number in numbers}
     try:
-        yield
+        yield obey
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

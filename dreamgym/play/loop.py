@@ -300,7 +300,9 @@ class Loop:
         return (len(self._steps) - 1) / span if span > 0 else None
 
 
-def play(config: PlayConfig, make_session: Callable[[], Session]) -> None:
+def play(
+    config: PlayConfig, make_session: Callable[[], Session], before_step: Callable[[], None] = lambda: None
+) -> None:
     """Open a window and play until it is closed.
 
     Whatever ends it, files are whole and nothing goes on running.
@@ -308,6 +310,7 @@ def play(config: PlayConfig, make_session: Callable[[], Session]) -> None:
     Args:
         config: the window's size, and where files go.
         make_session: makes what is played, once there is a window.
+        before_step: called before each turn of the loop.
 
     Raises:
         ConfigError: there is no display.
@@ -326,6 +329,7 @@ def play(config: PlayConfig, make_session: Callable[[], Session]) -> None:
             controller.init()
         loop = Loop(session, recordings, window)
         while loop.running:
+            before_step()
             loop.tick()
 
 

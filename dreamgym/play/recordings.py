@@ -144,13 +144,16 @@ def _free_name(folder: Path, stem: str, suffix: str) -> Path:
     return next(folder / name for name in names if not (folder / name).exists() and not any(folder.glob(f".{name}.*")))
 
 
-def record(config: PlayConfig, path: Path, make_session: Callable[[], Session]) -> None:
+def record(
+    config: PlayConfig, path: Path, make_session: Callable[[], Session], before_step: Callable[[], None] = lambda: None
+) -> None:
     """Record ``config.frames`` frames without a window; interrupted, it leaves no file.
 
     Args:
         config: which keys are pressed in which frame, and the size.
         path: .mp4 or .gif.
         make_session: makes what is recorded.
+        before_step: called before each frame.
 
     Raises:
         ConfigError: a key press that cannot be read or does nothing in a recording.
@@ -165,6 +168,7 @@ def record(config: PlayConfig, path: Path, make_session: Callable[[], Session]) 
         video = Video(path, surface.get_size(), session.fps)
         try:
             for frame in range(config.frames):
+                before_step()
                 for command in presses.get(frame, []):
                     obey(session, command)
                 session.tick(np.zeros_like(session.action))

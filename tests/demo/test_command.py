@@ -12,6 +12,7 @@ from dreamgym.config import DemoConfig, EvolveConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.demo import command, run
 from dreamgym.errors import ConfigError, InstallationError, OutputFolderError
+from dreamgym.evaluate.scores import mean_and_spread
 from dreamgym.world_model import WorldModel
 
 
@@ -26,7 +27,7 @@ def test_demo_evolves_plays_and_films(toy_bundle: Path, tmp_path: Path, capsys: 
     assert (own["episodes"], fresh["episodes"]) == (1, command.DREAMS)
     log = out / "evolve" / "generations.jsonl"  # on a busy machine the time is over before the first generation
     assert report["generations"] == (len(log.read_text().splitlines()) if log.exists() else 0)
-    assert f" {own['mean']:.0f}\n" in printed and own["std"] is None  # of one episode
+    assert f" {mean_and_spread(own)}\n" in printed and own["std"] is None  # of one episode
     assert f"{fresh['mean']:.0f} ± {fresh['std']:.0f}" in printed
     assert f"{report['dream_steps_per_second']:,.0f}" in printed
     assert str(out / "demo.mp4") in printed

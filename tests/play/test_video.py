@@ -130,6 +130,27 @@ def test_closed_terminal_ends_it_unless_nohup_was_asked_for() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_signal_whose_exception_was_dropped_is_obeyed_at_the_next_step(
+    number: int, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dropping:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    dropped: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    before = signal.getsignal(number)
+    with terminable() as obey_signals:
+        obey_signals()
+        Dropping()
+        assert len(dropped) == 1
+        with pytest.raises(error):
+            obey_signals()
+    assert signal.getsignal(number) == before
+    dropped.clear()
+
+
 def test_video_is_whole_or_not_there(tmp_path: Path) -> None:
     video = Video(tmp_path / "a.mp4", (64, 64), 50)
     video.add(pygame.Surface((64, 64)))
