@@ -48,7 +48,8 @@ exec {engine} "$@"
 
 # `read` returns at a line, which close() writes, or at the pipe's end, when the player's process is gone, whatever
 # ended it. An engine may be starting at that moment: it has 5 seconds to say so, and none starts later, since its
-# launcher then finds a folder in the place of its file, or nothing.
+# launcher then finds a folder in the place of its file, or nothing. ViZDoom makes its queues before it starts the
+# launcher: of a player that was killed between the two the id is not known, but that nobody uses these queues is.
 _WATCHDOG: Final = """
 trap "" INT TERM HUP
 if read _; then tries=5; else tries=0; fi
@@ -59,6 +60,11 @@ until read pid id < started; do
     sleep 1
     tries=$((tries + 1))
 done
+if [ -z "$id" ]; then
+    for queue in /dev/shm/ViZDoomMQ*; do
+        [ "$queue" -nt launcher ] && ! grep -qsF -- "$queue" /proc/[0-9]*/maps && rm -f "$queue"
+    done
+fi
 rm -f launcher
 if [ -n "$id" ]; then
     { cat "/proc/$pid/cmdline" || ps -p "$pid" -o args=; } | grep -aqF -- "$id" && kill -9 "$pid"

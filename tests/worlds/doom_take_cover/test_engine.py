@@ -128,6 +128,20 @@ def test_a_process_killed_while_the_engine_starts_leaves_nothing_behind(
     assert wait_until(lambda: not engines(folder) and not list(folder.iterdir()) and not abandoned() - before)
 
 
+def test_a_process_killed_before_its_engine_has_a_name_leaves_no_queues(folder: Path, tmp_path: Path) -> None:
+    """ViZDoom makes them, and then starts the launcher, which says what the game is called."""
+    before = {path.name for path in SEGMENTS.glob("ViZDoomMQ*")}
+    slow = f"from {module.__name__} import Engine\nimport {module.__name__} as module\n"
+    slow += "module._LAUNCHER = '#!/bin/sh\\nexec sleep 30\\n'  # {{engine}}\nEngine().reset(1)"
+    command = [sys.executable, "-c", slow]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as process:
+        assert wait_until(lambda: {path.name for path in SEGMENTS.glob("ViZDoomMQ*")} - before)
+        process.kill()
+    assert wait_until(lambda: not list(folder.iterdir()))  # the watchdog has ended
+    assert not abandoned() - before
+
+
 def test_no_engine_starts_after_its_watchdog_has_gone(folder: Path) -> None:
     launcher = folder / "launcher"
     launcher.write_text(module._LAUNCHER.format(engine="/usr/bin/env touch"))
