@@ -15,7 +15,7 @@ from dreamgym.errors import ConfigError
 from dreamgym.evaluate.dream import evaluate_dream
 from dreamgym.evaluate.episode import RealSettings
 from dreamgym.evaluate.real import play_episodes
-from dreamgym.evaluate.scores import EpisodeScore, decimals, mean_and_spread, summarize
+from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, rounded, summarize
 from dreamgym.evolve.dream_rollouts import DreamTrials
 from dreamgym.files import claim_folder, whole_lines, write_json
 from dreamgym.reporting import provenance, text_table
@@ -77,7 +77,7 @@ def _demonstrate(config: DemoConfig, world_model: WorldModel, world: World, step
     filmed = film(world_model.controller or fresh, world_model, world, SEEDS[0], config.out, max_steps=steps)
     print(_table(dreams, real, dream_rate, real_rate))
     print(f"evolved for {config.seconds:g} s, {generations} generations in all; {config.episodes} real episodes")
-    print(f"film: {config.out / 'demo.mp4'} (return {filmed:.{decimals(filmed)}f}) and {config.out / 'demo.gif'}")
+    print(f"film: {config.out / 'demo.mp4'} (return {rounded(filmed)}) and {config.out / 'demo.gif'}")
     report = {
         **provenance(config, world, world_model, locate(config.world_model, config.world)),
         "dream": {name: summarize(scores) for name, scores in dreams.items()},

@@ -17,7 +17,7 @@ from dreamgym.data.seeds import refuse_test_seeds
 from dreamgym.errors import ConfigError
 from dreamgym.evaluate.episode import AS_IN_USE, RealSettings, play_episode
 from dreamgym.evaluate.policies import Policy
-from dreamgym.evaluate.scores import EpisodeScore, decimals, score_episode
+from dreamgym.evaluate.scores import EpisodeScore, rounded, score_episode
 from dreamgym.parallel import start
 from dreamgym.threads import one_thread_for_long
 from dreamgym.world_model import StartBank, WorldModel
@@ -274,7 +274,7 @@ def _scored(
             scores[index] = score
             bar.update(steps)  # of an episode that ended early, the rest need not be played
             mean = float(np.mean([done.score for done in scores.values()]))
-            bar.set_postfix_str(f"{len(scores)}/{len(tasks)} episodes, mean {mean:.{decimals(mean)}f}", refresh=False)
+            bar.set_postfix_str(f"{len(scores)}/{len(tasks)} episodes, mean {rounded(mean)}", refresh=False)
             if on_episode is not None:
                 on_episode(tasks[index], score)
     return [scores[index] for index in range(len(tasks))]

@@ -15,6 +15,7 @@ __all__ = [
     "EpisodeScore",
     "decimals",
     "mean_and_spread",
+    "rounded",
     "score_episode",
     "score_from_json",
     "standard_deviation",
@@ -115,6 +116,11 @@ def decimals(*values: float) -> int:
     """
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     return 0 if largest >= 10.0 or largest == 0.0 else min(1 - math.floor(math.log10(largest)), 6)
+
+
+def rounded(value: float, sign: str = "") -> str:
+    """One value with its :func:`decimals`; with the sign "+", positive ones have theirs."""
+    return f"{value:{sign}.{decimals(value)}f}"
 
 
 def mean_and_spread(figures: Mapping[str, Any], least: int = 0) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from dreamgym.evaluate.scores import decimals
+from dreamgym.evaluate.scores import decimals, rounded
 
 __all__ = ["Finding", "diagnose", "is_good_enough", "render", "to_json"]
 
@@ -262,7 +262,7 @@ def _kindness(probes: Sequence[Mapping[str, Any]], policies: Sequence[Mapping[st
     return Finding(
         "Policies that should score at the minimum do",
         not kind,
-        f"{paid} (the controller has {best:.{decimals(best)}f} in reality).",
+        f"{paid} (the controller has {rounded(best)} in reality).",
         (
             "Record players who do just that, for as long as an episode lasts.",
             "A reward threshold in the world's RewardRule: small spurious predictions count as 0.",
@@ -277,6 +277,6 @@ def _ranking(figures: Mapping[str, Any]) -> Finding:
         "The dream ranks policies as reality does",
         rho >= LEAST_SPEARMAN,
         f"Spearman's rho is {rho:.2f} over {figures['policies']} policies, and the dream pays "
-        f"{bias:+.{decimals(bias)}f} more than reality on average.",
+        f"{rounded(bias, '+')} more than reality on average.",
         ("Look at the table of policies for those that differ most, and record episodes like theirs.",),
     )

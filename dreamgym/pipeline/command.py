@@ -20,7 +20,7 @@ from dreamgym.config import PipelineConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.data.seeds import VALIDATION_SEEDS
 from dreamgym.dream.core import compiled_tile
-from dreamgym.evaluate.scores import decimals, mean_and_spread
+from dreamgym.evaluate.scores import mean_and_spread, rounded
 from dreamgym.fidelity import verdict
 from dreamgym.fidelity.plots import require_matplotlib
 from dreamgym.files import claim_folder, write_json
@@ -104,9 +104,9 @@ def _keep(config: PipelineConfig, best: Mapping[str, Any]) -> Path:
 def _summary(reports: Sequence[Mapping[str, Any]], config: PipelineConfig) -> str:
     report = reports[-1]
     dreams = {tau: figures["mean"] for tau, figures in report["dream"].items()}
-    dream = ", ".join(f"{mean:.{decimals(mean)}f} at tau {tau}" for tau, mean in dreams.items())
+    dream = ", ".join(f"{rounded(mean)} at tau {tau}" for tau, mean in dreams.items())
     real = report["real"]
-    figures = f"{mean_and_spread(real)} (best {real['best']:.{decimals(real['best'])}f})"
+    figures = f"{mean_and_spread(real)} (best {rounded(real['best'])})"
     minutes = sum(entry["seconds"] for entry in reports) / 60
     left = (config.rounds - len(reports)) * reports[-1]["seconds"] / 60
     clock = f"{minutes:.0f} min so far" + (f", {left:.0f} or less to go" if left else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dreamgym.evaluate.scores import decimals, mean_and_spread
+from dreamgym.evaluate.scores import mean_and_spread, rounded
 from dreamgym.fidelity.page import calibration_section, verdict_section
 from dreamgym.reporting import markdown_table
 
@@ -63,19 +63,15 @@ def _picture(about: str, path: str | None) -> str:
     return f"\n\n![{about}]({path})" if path else "\n\nThe picture is gone."
 
 
-def _rounded(value: float) -> str:
-    return f"{value:.{decimals(value)}f}"
-
-
 def _returns(reports: Sequence[Mapping[str, Any]]) -> str:
     temperatures = list(reports[-1]["dream"])
     rows = [
         (
             report["round"],
             mean_and_spread(report["real"]),
-            _rounded(report["real"]["best"]),
+            rounded(report["real"]["best"]),
             *(mean_and_spread(report["dream"][value]) for value in temperatures),
-            ", ".join(f"{_rounded(run['mean'])} ({run['generations']})" for run in report["validation_runs"]),
+            ", ".join(f"{rounded(run['mean'])} ({run['generations']})" for run in report["validation_runs"]),
             f"{report['seconds'] / 60:.0f}",
         )
         for report in reports

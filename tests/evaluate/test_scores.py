@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamgym.evaluate import summarize
-from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, score_episode
+from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread, rounded, score_episode
 
 
 def score(value: float, length: int = 1000, complete: bool = False) -> EpisodeScore:
@@ -56,6 +56,11 @@ def test_summary_is_as_by_hand() -> None:
 )  # fmt: skip
 def test_small_scores_have_decimals(mean: float, std: float | None, text: str) -> None:
     assert mean_and_spread({"mean": mean, "std": std}) == text
+
+
+@pytest.mark.parametrize(("value", "sign", "text"), [(3.14, "", "3.1"), (0.421, "+", "+0.42"), (-41.5, "+", "-42")])
+def test_a_value_alone_has_its_decimals(value: float, sign: str, text: str) -> None:
+    assert rounded(value, sign) == text
 
 
 def test_one_episode_has_no_spread() -> None:
