@@ -110,15 +110,23 @@ class CautiousDriving(VecEnvWrapper):
 
 
 class Checkpoints(BaseCallback):
-    """Saves the policy at some shares of the steps."""
+    """Saves the policy at some shares of the steps: a running mean of its weights over the updates.
 
-    def __init__(self, steps: int, folder: Path) -> None:
+    Args:
+        steps: of the whole training.
+        folder: where checkpoints go.
+        decay: what one update leaves of the mean; with 0 the weights are saved as they are.
+    """
+
+    def __init__(self, steps: int, folder: Path, decay: float) -> None:
         super().__init__()
         self._due = [share * steps for share in CHECKPOINTS]
-        self._folder = folder
+        self._folder, self._decay = folder, decay
+        self._mean: dict[str, torch.Tensor] = {}
         self.saved: list[Path] = []
 
     def _on_rollout_start(self) -> None:
+        self._follow()
         if self._due and self.num_timesteps >= self._due[0]:
             self._due = [due for due in self._due if due > self.num_timesteps]
             self.save()
@@ -126,9 +134,19 @@ class Checkpoints(BaseCallback):
     def _on_step(self) -> bool:
         return True
 
+    def _on_training_end(self) -> None:
+        self._follow()
+
+    def _follow(self) -> None:
+        for name, weights in self.model.policy.state_dict().items():
+            self._mean.setdefault(name, weights.clone()).lerp_(weights, 1.0 - self._decay)
+
     def save(self) -> None:
         path = self._folder / f"checkpoint-{len(self.saved)}.zip"
+        latest = {name: weights.clone() for name, weights in self.model.policy.state_dict().items()}
+        self.model.policy.load_state_dict(self._mean)
         self.model.save(path, exclude=NOT_SAVED)
+        self.model.policy.load_state_dict(latest)
         self.saved.append(path)
 
 
@@ -145,7 +163,7 @@ def train(args: argparse.Namespace) -> tuple[PPO, list[Path]]:
         max_episode_steps=args.episode_steps,
         precision="auto",
     )
-    checkpoints = Checkpoints(args.steps, args.out)
+    checkpoints = Checkpoints(args.steps, args.out, args.average)
     n_steps = max(2, min(args.n_steps, args.steps // args.num_envs))
     model = PPO(
         "MlpPolicy",
@@ -252,6 +270,7 @@ def main() -> None:
     parser.add_argument("--progress-limit", type=float, default=1.2, help="points a frame that progress may pay")
     parser.add_argument("--missed-tile-penalty", type=float, default=30.0, help="for a tile left behind untouched")
     parser.add_argument("--noise", type=float, default=0.07, help="on the features, while learning")
+    parser.add_argument("--average", type=float, default=0.0, help="share of the saved mean that an update leaves")
     parser.add_argument("--validation", type=int, default=48, help="validation tracks; 0: the last checkpoint is kept")
     parser.add_argument("--workers", type=int, default=2, help="processes that drive validation tracks")
     parser.add_argument("--seed", type=int, default=0)
