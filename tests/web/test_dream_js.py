@@ -7,6 +7,7 @@ import functools
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,3 +199,60 @@ def test_both_engines_give_the_same_bits(toy_world_model: WorldModel, tmp_path: 
     recording = record(toy_world_model, 7, 0, 1.0)
     compiled, plain = (dream_in_browser([recording], tmp_path, kind, own_controller=True) for kind in (True, False))
     assert compiled == plain
+
+
+def run_in_site(tmp_path: Path, script: str) -> Any:
+    """What a script gives that runs beside the page's own."""
+    return run_script(shutil.copytree(SOURCES, tmp_path / "site"), script, tmp_path / "profile")
+
+
+def test_a_link_is_read_again_and_no_cut_one_is(tmp_path: Path) -> None:
+    script = """
+    const { Log, makeLink, readLink } = await import("./replay.js");
+    const log = new Log();
+    for (const [step, held, temperature] of [[0, 0, 100], [70, 3, 100], [140, 3, 250]])
+      log.note(step, { agent: 1, held, tilt: -64, temperature });
+    const link = makeLink({ seed: 5, start: 2, steps: 150, of: "0123456789ab", log });
+    const cut = Array.from({ length: link.length - link.indexOf("&do=") - 4 }, (_, i) => link.slice(0, -1 - i));
+    const whole = readLink(link, [5, 250]);
+    return [whole, log.changes, cut.map((part) => readLink(part, [5, 250]).log), readLink(link, [5, 249]).log];
+    """
+    whole, changes, cut, too_hot = run_in_site(tmp_path, script)
+    assert {name: whole[name] for name in ("seed", "start", "steps", "of")} == {
+        "seed": 5, "start": 2, "steps": 150, "of": "0123456789ab"}  # fmt: skip
+    assert whole["log"]["changes"] == changes != []
+    assert len(cut) > 20
+    assert set(cut) == {None}
+    assert too_hot is None
+
+
+def test_a_log_that_ends_within_a_number_is_none(tmp_path: Path) -> None:
+    script = """
+    const { Log } = await import("./replay.js");
+    return ["AMgB", "AMg", "AA"].map((text) => Log.fromText(text)?.changes ?? null);
+    """
+    whole, *cut = run_in_site(tmp_path, script)
+    assert whole == [[0, 0, 100]]
+    assert cut == [None, None]
+
+
+def test_a_bundle_of_an_unusual_temperature_is_dreamt_at_it(tmp_path: Path) -> None:
+    script = _SESSION.replace("CONTROLLER", "null").replace("temperature: 1,", "temperature: 3,")
+    script += "const own = session.temperature; session.setTemperature(9); return [own, session.temperature];"
+    assert run_in_site(tmp_path, script) == [3, 3]
+
+
+def test_a_start_of_a_link_is_of_its_kind(tmp_path: Path) -> None:
+    script = _SESSION.replace("CONTROLLER", "null").replace("{ beginning: [0] }", "{ beginning: [0], hard: [0, 0] }")
+    script += "session.begin(5, 2); const linked = session.kind; session.begin(5, 0); return [linked, session.kind];"
+    assert run_in_site(tmp_path, script) == ["hard", "beginning"]
+
+
+def test_tilt_reaches_as_far_as_the_keys(tmp_path: Path) -> None:
+    script = """
+    const { Controls } = await import("./controls.js");
+    const keys = [{ number: 0, value: -2 }, { number: 0, value: 3 }];
+    const controls = new Controls({ keys, low: [-2, -1], high: [3, 1] });
+    return [1, 0.5, 0, -1].map((tilt) => controls.advance(0, tilt, 0.1)[0]);
+    """
+    assert run_in_site(tmp_path, script) == [3, 1.5, 0, -2]

@@ -179,13 +179,27 @@ def test_link_repeats_what_was_played(page: Any, browser: Any) -> None:
     assert repeated["score"] == played["score"]
 
 
-@pytest.mark.parametrize("hash_", ["#seed=x", "#seed=5&start=99", "#seed=5&start=0&steps=9&do=!!"])
+@pytest.mark.parametrize(
+    "hash_", ["#seed=x", "#seed=5&start=99", "#seed=5&start=0&steps=9&do=!!", "#seed=5&start=0&steps=9&do=AAIC&of=0123"]
+)
 def test_cut_link_says_so_and_still_dreams(page: Any, page_file: Path, hash_: str) -> None:
     page.goto(page_file.as_uri() + "#")
     page.evaluate(f"() => {{ location.hash = '{hash_}'; }}")
     page.wait_for_function("document.getElementById('hint').textContent.includes('The link was cut')")
     page.click("#start")
     wait_for_steps(page, 3)
+
+
+def test_a_world_of_few_frames_a_second_moves_too(page: Any) -> None:
+    page.evaluate("dreamPage.session.seconds = 0.25")
+    page.click("#start")
+    page.wait_for_function("dreamPage.session.dream.elapsed >= 2", timeout=60_000)
+
+
+def test_look_ahead_of_a_world_of_one_frame_a_second_steps_each_time(page: Any) -> None:
+    page.evaluate("dreamPage.session.dream.manifest.fps = 1")
+    page.keyboard.press("f")
+    assert page.locator(".times span").all_inner_texts()[1:3] == ["1.0 s", "2.0 s"]
 
 
 def test_look_ahead_draws_three_rows_and_changes_nothing(page: Any) -> None:

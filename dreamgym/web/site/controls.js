@@ -55,8 +55,14 @@ export class Controls {
       this.vector[number] = now < wanted ? Math.min(now + step, wanted) : Math.max(now - step, wanted);
     }
     const vector = this.vector.slice();
-    if (tilt) vector[this.tilted] = tilt;
+    if (tilt) vector[this.tilted] = tilt * this.reach(tilt);
     return vector;
+  }
+
+  /** How far the keys move the tilted number to the side of a tilt. */
+  reach(tilt) {
+    const side = this.keys.filter((key) => key.number === this.tilted && key.value * tilt > 0);
+    return Math.max(...side.map((key) => Math.abs(key.value)));
   }
 }
 

@@ -7,7 +7,7 @@ import { makeLink, readLink } from "./replay.js";
 import { Session } from "./session.js";
 import { View, element, signed } from "./view.js";
 
-const MOST_OWED = 0.1; // seconds: a page that was held up does not hurry after
+const MOST_OWED = 0.1; // seconds, but one step at least: a page that was held up does not hurry after
 const FUTURE = { pictures: 10, seconds: 2, coldest: 0.1, hottest: 2.5 };
 const GIF = { seconds: 8, rate: 12.5, width: 240 };
 
@@ -60,7 +60,7 @@ class Page {
   frame(now) {
     if (!this.running) return;
     const { session } = this;
-    this.owed = Math.min(this.owed + (now - this.last) / 1000, MOST_OWED);
+    this.owed = Math.min(this.owed + (now - this.last) / 1000, Math.max(MOST_OWED, session.seconds));
     this.last = now;
     const before = session.dream.elapsed;
     while (this.owed >= session.seconds && !session.dream.over && !session.replayed) {
@@ -152,8 +152,8 @@ class Page {
   // Sharing
 
   openLink() {
-    const { seed, start, steps, of, log } = readLink(location.hash);
     const { manifest, session } = this;
+    const { seed, start, steps, of, log } = readLink(location.hash, session.temperatures);
     const count = Object.values(manifest.starts).flat().length;
     const known = seed !== undefined && start < count;
     session.begin(known ? seed : freshSeed(), known ? start : undefined, known && log ? { log, steps: steps ?? 0 } : null);

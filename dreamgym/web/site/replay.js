@@ -2,6 +2,8 @@
 
 /** Values that a step is made with: who plays, keys held as bits, tilt in 64ths, temperature in hundredths. */
 export const INPUTS = ["agent", "held", "tilt", "temperature"];
+export const TILT_STEPS = 64;
+const FINGERPRINT = /^[0-9a-f]{12}$/;
 
 /** A log of changes: [step, input, value], in the order of time. */
 export class Log {
@@ -25,6 +27,11 @@ export class Log {
     return now;
   }
 
+  /** Whether all temperatures lie in a range, in hundredths. */
+  keepsTo(lowest, highest) {
+    return this.changes.every(([, kind, value]) => INPUTS[kind] !== "temperature" || (lowest <= value && value <= highest));
+  }
+
   toText() {
     const bytes = [];
     const write = (value) => {
@@ -40,7 +47,7 @@ export class Log {
     return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   }
 
-  /** The inverse of toText; null where the text is no log. */
+  /** The inverse of toText; null where the text is no whole log. */
   static fromText(text) {
     let bytes;
     try {
@@ -51,16 +58,18 @@ export class Log {
     let at = 0;
     const read = () => {
       let value = 0;
-      for (let shift = 0; ; shift += 7) {
+      for (let shift = 0; at < bytes.length; shift += 7) {
         value |= (bytes[at] & 127) << shift;
-        if (bytes[at++] < 128 || at >= bytes.length) return value;
+        if (bytes[at++] < 128) return value;
       }
+      return NaN; // it was cut
     };
     const changes = [];
     let step = 0;
     while (at < bytes.length) {
       const head = read();
       const value = read();
+      if (Number.isNaN(head) || Number.isNaN(value)) return null;
       step += head >>> 2;
       changes.push([step, head & 3, (value >>> 1) ^ -(value & 1)]);
     }
@@ -68,14 +77,19 @@ export class Log {
   }
 }
 
-/** The part of an address after "#" as an object: seed, start, of, length, log; empty where there is none. */
-export function readLink(hash) {
+/**
+ * The part of an address after "#" as an object: seed, start, steps, of, log; each undefined where it is not there. The
+ * log is null where the link was cut, or where a temperature is outside the range that is given, in hundredths.
+ */
+export function readLink(hash, [lowest, highest]) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const whole = (name) => (/^\d{1,15}$/.test(given.get(name) ?? "") ? Number(given.get(name)) : undefined);
-  const log = given.has("do") ? Log.fromText(given.get("do")) : undefined;
-  return { seed: whole("seed"), start: whole("start"), steps: whole("steps"), of: given.get("of"), log };
+  let log = given.has("do") ? Log.fromText(given.get("do")) : undefined;
+  const of = given.get("of") ?? undefined;
+  if (log && !(FINGERPRINT.test(of) && log.keepsTo(lowest, highest))) log = null; // "of" stands last in a link
+  return { seed: whole("seed"), start: whole("start"), steps: whole("steps"), of, log };
 }
 
 export function makeLink({ seed, start, steps, of, log }) {
-  return `#${new URLSearchParams({ seed, start, steps, of, do: log.toText() })}`;
+  return `#${new URLSearchParams({ seed, start, steps, do: log.toText(), of })}`;
 }

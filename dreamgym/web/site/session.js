@@ -2,10 +2,9 @@
 
 import { Controls } from "./controls.js";
 import { noiseKeys, uniform } from "./noise.js";
-import { Log } from "./replay.js";
+import { Log, TILT_STEPS } from "./replay.js";
 
-const TILT_STEPS = 64;
-export const TEMPERATURES = [5, 250]; // hundredths
+const TEMPERATURES = [5, 250]; // hundredths; and the bundle's own
 
 export class Session {
   constructor(dream) {
@@ -13,6 +12,9 @@ export class Session {
     this.dream = dream;
     this.seconds = 1 / manifest.fps;
     this.controls = new Controls(manifest.actions);
+    const own = Math.max(1, Math.round(100 * manifest.temperature));
+    /** The lowest and the highest temperature, in hundredths. */
+    this.temperatures = [Math.min(own, TEMPERATURES[0]), Math.max(own, TEMPERATURES[1])];
     this.inputs = { agent: Number(dream.controller !== null), held: 0, tilt: 0, temperature: 100 };
     this.setTemperature(manifest.temperature);
     this.kind = Object.keys(manifest.starts)[0];
@@ -30,10 +32,21 @@ export class Session {
 
   /** Begins the dream of a seed, at a start of the present kind that the seed chooses or at a given one. */
   begin(seed, start = this.chooseStart(seed), replay = null) {
+    this.kind = this.kindOf(start);
     Object.assign(this, { seed, start, replay, log: new Log(), latents: [] });
     this.dream.reset(seed, start);
     this.controls.vector.fill(0);
     this.action = this.dream.executed(this.controls.vector);
+  }
+
+  /** The kind of a start; the present one where the bundle has no such start. */
+  kindOf(start) {
+    let end = 0;
+    for (const [kind, states] of Object.entries(this.dream.manifest.starts)) {
+      end += states.length;
+      if (start < end) return kind;
+    }
+    return this.kind;
   }
 
   chooseStart(seed) {
@@ -53,7 +66,8 @@ export class Session {
 
   setTemperature(degrees) {
     this.leaveReplay();
-    this.inputs.temperature = Math.min(Math.max(Math.round(100 * degrees), TEMPERATURES[0]), TEMPERATURES[1]);
+    const [lowest, highest] = this.temperatures;
+    this.inputs.temperature = Math.min(Math.max(Math.round(100 * degrees), lowest), highest);
   }
 
   leaveReplay() {

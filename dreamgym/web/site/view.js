@@ -38,6 +38,7 @@ export class View {
     element("share-of-whole").hidden = element("progress").hidden = manifest.rewards.cap === null;
     element("engine").textContent = compiled ? "" : "This browser has no WebAssembly SIMD; plain JavaScript dreams, slower.";
     element("driver").hidden = controller === null;
+    [element("temperature").min, element("temperature").max] = session.temperatures.map((degrees) => degrees / 100);
     for (const kind of Object.keys(manifest.starts)) {
       element("kind").append(make("option", { value: kind, textContent: STARTS[kind] ?? kind }));
     }
@@ -123,7 +124,8 @@ export class View {
   /** Rows of pictures of the next two seconds, one for each temperature. */
   showFuture(temperatures, pictures, seconds) {
     const { fps } = this.session.dream.manifest;
-    const times = Array.from({ length: pictures }, (_, i) => make("span", { textContent: `${(((i + 1) * seconds) / pictures).toFixed(1)} s` }));
+    const stepsEach = Math.max(1, Math.round((seconds * fps) / pictures));
+    const times = Array.from({ length: pictures }, (_, i) => make("span", { textContent: `${(((i + 1) * stepsEach) / fps).toFixed(1)} s` }));
     const rows = temperatures.map((temperature) => {
       const row = make("div", { className: "row" }, make("output", { textContent: temperature.toFixed(2) }));
       const draw = (index, picture, over) => {
@@ -133,7 +135,7 @@ export class View {
         paint(canvas, picture);
         row.append(canvas);
       };
-      this.session.lookAhead(temperature, pictures, Math.round((seconds * fps) / pictures), draw);
+      this.session.lookAhead(temperature, pictures, stepsEach, draw);
       return row;
     });
     element("rows").hidden = false;
