@@ -107,16 +107,24 @@ def test_a_further_round_needs_the_earlier_controllers_and_scores_alone(run: Pat
         (bare / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(further / name, bare / name)
 
-    shutil.rmtree(further / "episodes")  # they were encoded
+    for path in episode_paths(further / "episodes" / "wandering"):
+        path.unlink()  # they were encoded
     world_model = WorldModel.load(train_all(PipelineConfig.of(NAME, out=further, rounds=2, workers=1)))
     assert (further / "round-0.json").read_bytes() == first  # nothing is done twice
-    assert [path.name for path in (further / "episodes").iterdir()] == ["episodes-1"]
+    assert {path.parent.name for path in (further / "episodes").rglob("*.npz")} == {"episodes-1"}
     assert report(further, 1) == report(run, 1)
     best = max(report(further, number)["real"]["mean"] for number in (0, 1))
     assert world_model.card["scores"]["validation"]["mean"] == best
     page = (further / "round-1.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^\| [01] +\|", page, re.MULTILINE)) == 2
 
+    scores = json.loads(first)
+    of_another = {**scores, "world_model_sha256": {**scores["world_model_sha256"], "memory.safetensors": "0" * 64}}
+    (bare / "round-0.json").write_text(json.dumps(of_another))
+    with pytest.raises(OutputFolderError, match="round 0's world model"):
+        train_all(PipelineConfig.of(NAME, out=bare, rounds=2, workers=1))
+    assert not (bare / "world").exists()
+    (bare / "round-0.json").write_bytes(first)
     train_all(PipelineConfig.of(NAME, out=bare, rounds=2, workers=1))
     assert report(bare, 1) == report(run, 1)
     assert "The picture is gone" in (bare / "round-0.md").read_text(encoding="utf-8")
@@ -156,3 +164,14 @@ def test_stage_by_stage_by_the_commands(tmp_path: Path, monkeypatch: pytest.Monk
     assert seen.shape == (3, 9) and np.allclose(seen, again)
     actions = np.array([0, 1, 2])
     assert np.allclose(plain.step(actions)[0], fast.step(actions)[0], atol=1e-4)  # the compiled step is of any size
+
+
+def test_a_finished_run_without_its_rounds_keeps_its_bundle(run: Path, tmp_path: Path) -> None:
+    """Frames, V, M and the rounds' bundles are large, and the last bundle is what one made them for."""
+    kept = tmp_path / "kept"
+    for path in (run / "config.json", *run.glob("round-*.*"), *run.glob("evolve-*/controller.safetensors")):
+        (kept / path.relative_to(run)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, kept / path.relative_to(run))
+    shutil.copytree(run / "world", kept / "world")
+    train_all(PipelineConfig.of(NAME, out=kept, rounds=2, workers=1))
+    assert not (kept / "vision").exists() and not (kept / "world-0").exists() and not (kept / "world-1").exists()

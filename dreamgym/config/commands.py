@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamgym.config.bundles import BundleSettings, WorldSettings
-from dreamgym.config.checks import require, require_not_negative, require_positive
+from dreamgym.config.checks import name_world, require, require_not_negative, require_positive
 from dreamgym.config.workers import WorkerSettings
 
 __all__ = ["DemoConfig", "EvaluateConfig", "ExportConfig", "FidelityConfig", "PlayConfig", "WebConfig"]
@@ -65,6 +65,7 @@ class FidelityConfig(WorldSettings, WorkerSettings):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        name_world(self)
         self._require_workers()
 
 
@@ -82,6 +83,7 @@ class DemoConfig(WorldSettings):
     workers: int = 2
 
     def __post_init__(self) -> None:
+        name_world(self)
         require_positive(self, "workers")
         require_not_negative(self, "seed")
 

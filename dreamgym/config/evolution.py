@@ -94,3 +94,5 @@ class EvolveConfig(BundleSettings, WorkerSettings, EvolveSettings):
         name_world(self)
         self._require_workers()
         require_not_negative(self, "seed")
+        directions = self.label_directions
+        require(directions is None or self.subspace > 0, "label_directions", "None with a subspace of 0", directions)

@@ -20,6 +20,7 @@ from dreamgym.config import PipelineConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.data.seeds import VALIDATION_SEEDS
 from dreamgym.dream.core import compiled_tile
+from dreamgym.errors import BundleError
 from dreamgym.evaluate.scores import mean_and_spread, rounded
 from dreamgym.fidelity import verdict
 from dreamgym.fidelity.plots import require_matplotlib
@@ -93,12 +94,25 @@ def run_round(config: PipelineConfig, this: Round) -> None:
 def _keep(config: PipelineConfig, best: Mapping[str, Any]) -> Path:
     this, final = Round(config.out, best["round"]), config.out / "world"
     if not this.world.exists():
+        if _is_of(final, best):
+            return final
         learn_worlds(config, this)
     world = WorldModel.load(this.world)
     world.controller = LinearController.load(this.controller)
     world.card["scores"] = {"validation": best["real"], "dream": best["dream"]}
     world.save(final)
     return final
+
+
+def _is_of(bundle: Path, report: Mapping[str, Any]) -> bool:
+    """Whether a bundle holds a round's world model and scores."""
+    try:
+        card = WorldModel.load(bundle).card
+    except BundleError:  # none, or a damaged one, which is made anew
+        return False
+    wanted = report.get("world_model_sha256", {None: None})
+    same = all(card["sha256"].get(name) == sha256 for name, sha256 in wanted.items())
+    return same and card.get("scores", {}).get("validation") == report["real"]
 
 
 def _summary(reports: Sequence[Mapping[str, Any]], config: PipelineConfig) -> str:

@@ -87,6 +87,7 @@ def measure(
         "real_scores": [score.score for score in real],
         "validation_runs": validation_runs(this.evolution),
         "frames": world.card["data"]["frames"],
+        "world_model_sha256": world.card["sha256"],
         "vision": _reconstruct(this, world, episodes, reality),
         "calibration": found["calibration"],
         "verdict": verdict.to_json(findings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from dreamgym.collect.collect import collect, plan
 from dreamgym.collect.command import controller_players
 from dreamgym.config import CollectConfig, EvolveConfig, MemoryConfig, PipelineConfig, VisionConfig
 from dreamgym.config.checks import require, require_not_negative, require_positive
+from dreamgym.config.recordings import CONTROLLERS
 from dreamgym.controller.cma_es import evolve
 from dreamgym.controller.linear import LinearController
-from dreamgym.data.episodes import is_held_out
+from dreamgym.data.episodes import episode_paths, is_held_out
 from dreamgym.data.latents import LatentEpisode, read_latents
+from dreamgym.errors import OutputFolderError
 from dreamgym.evaluate.real import validation_returns
 from dreamgym.evolve.dream_rollouts import DreamTrials
 from dreamgym.memory.fit_termination import require_exits
@@ -24,6 +27,7 @@ from dreamgym.pipeline.rounds import Round
 from dreamgym.training import choose_device
 from dreamgym.vision.encode_dataset import encode_episodes
 from dreamgym.vision.train import train_vision
+from dreamgym.world_model import WorldModel
 from dreamgym.world_model.build import assemble
 from dreamgym.world_model.start_states import require_long_enough
 from dreamgym.worlds.base import LEAST_BURN_IN
@@ -44,11 +48,30 @@ def check(config: PipelineConfig) -> None:
     lengths = [length for recording in config.recordings.values() for length in recording.lengths]
     require(max(lengths) > LEAST_BURN_IN, "recordings", f"a length of more than {LEAST_BURN_IN} steps", sorted(lengths))
     vision_config(config)
+    _check_evolution(config)
+    own = sorted({name for recording in config.recordings.values() for name in recording.mix} & set(CONTROLLERS))
+    require(not own, "recordings", "players of the world, as there is no controller yet", own)
     for this in (Round(config.out, 0), Round(config.out, config.rounds - 1)):
         for name in _recorded(config, this):
             recording_config(config, this, name)
         memory_config(config, this)
         evolve_config(config, this)
+
+
+def _check_evolution(config: PipelineConfig) -> None:
+    """What :class:`DreamTrials` refuses once there is a bundle, as far as the world's description tells."""
+    world, settings = find(config.world), config.evolve
+    kept = [each.kept for each in world.labels.auxiliaries]
+    for name, there, what in (
+        ("hard_rollouts", bool(world.hard_moments), "hard moments"),
+        ("action_penalty", any(world.actions.penalty), "action with a penalty"),
+        ("event_penalty", True in kept, "event for M to predict"),
+    ):
+        value = getattr(settings, name)
+        require(there or not value, f"evolve.{name}", f"0, as {world.name} has no {what}", value)
+    if config.search_labels:
+        require(settings.subspace > 0, "evolve.subspace", "more than 0 for search_labels", settings.subspace)
+        require(False in kept, "search_labels", f"False, as {world.name} has no labels for training alone", True)
 
 
 def learn_worlds(config: PipelineConfig, last: Round) -> None:
@@ -88,6 +111,20 @@ def _learn_world(config: PipelineConfig, this: Round) -> None:
             dreamed_terminations=config.dreamed_terminations,
             seed=config.seed,
         )
+        _require_same(this)
+
+
+def _require_same(this: Round) -> None:
+    """A controller means nothing to another V and M, nor do its scores."""
+    wanted = this.read_report().get("world_model_sha256") if this.report.exists() else None
+    made = WorldModel.load(this.world).card["sha256"]
+    if wanted not in (None, made):
+        shutil.rmtree(this.world)
+        raise OutputFolderError(
+            f"{this.run}: expected to make round {this.number}'s world model again, in which its controller evolved, "
+            "and got another one, as processors, threads and versions of torch round differently; go on where the run "
+            "was made, or begin another run"
+        )
 
 
 def _require_usable(config: PipelineConfig, episodes: list[LatentEpisode]) -> None:
@@ -122,7 +159,7 @@ def _record(config: PipelineConfig, this: Round, name: str) -> None:
     if not all((latents / planned.file_name).exists() for planned in plan(wanted)):
         own = controller_players(wanted.world_model, wanted.controller, config.world) if wanted.controller else None
         collect(wanted, own)
-    if wanted.out.is_dir():  # once encoded, recordings may be deleted
+    if wanted.out.is_dir() and episode_paths(wanted.out):  # once encoded, recordings may be deleted
         world = find(config.world)
         encode_episodes(
             wanted.out,

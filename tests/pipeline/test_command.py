@@ -97,11 +97,28 @@ def small(out: Path, **changes: Any) -> PipelineConfig:
         ({"evolve": {"subspace": -1}}, "subspace"),
         ({"evolve": {"validate_every": -1}}, "validate_every"),
         ({"workers": 0}, "workers"),
+        ({"recordings": {"own": Recording(mix={"controller": 1.0}, frames=300, lengths=(300,))}}, "recordings"),
+        ({"search_labels": True, "evolve": {"subspace": 0}}, r"evolve\.subspace"),
     ],
 )
 def test_what_a_later_stage_would_refuse_is_refused_at_once(tmp_path: Path, change: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=f"{named}: expected"):
         train_all(small(tmp_path / "run", **{"rounds": 3, **change}))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"evolve": {"hard_rollouts": 1}}, r"evolve\.hard_rollouts"),
+        ({"evolve": {"action_penalty": 0.1}}, r"evolve\.action_penalty"),
+        ({"evolve": {"event_penalty": 1.0}}, r"evolve\.event_penalty"),
+        ({"search_labels": True}, "search_labels"),
+    ],
+)
+def test_what_a_world_does_not_have_is_refused_at_once(tmp_path: Path, settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=f"{named}: expected .* Corridor has no"):
+        train_all(PipelineConfig.of("tests.support.toy_world:TOY", out=tmp_path / "run", workers=1, **settings))
     assert not (tmp_path / "run").exists()
 
 
