@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dreamgym.controller.linear import LinearController
 from dreamgym.demo.scene import Panel, Scene
 from dreamgym.dream.rendering import decode_frames
-from dreamgym.play.panels import why_ended
+from dreamgym.play.panels import signed, why_ended
 from dreamgym.play.playable import Playable, PlayableDream, PlayableReality
 from dreamgym.play.video import Video
 from dreamgym.world_model import WorldModel
@@ -77,10 +77,10 @@ class Film:
         actions = [self._action(each) for each in pair]
         reality, reconstruction, dream = self._panels
         reality.picture, reconstruction.picture, dream.picture = self.real.view, seen, dreamt
-        reality.below = f"{self.real.steps / self._world_model.fps:.1f} s   return {self.real.total:.0f}"
+        reality.below = f"{self.real.steps / self._world_model.fps:.1f} s   return {signed(self.real.total)}"
         numbers = zip(self._world_model.actions.names, actions[0].tolist(), strict=True)
         reconstruction.below = "   ".join(f"{name} {value:.2f}" for name, value in numbers)
-        dream.below = f"return {self.dream.total:.0f}, as M pays"
+        dream.below = f"return {signed(self.dream.total)}, as M pays"
         for panel, each in zip((reality, dream), pair, strict=True):
             panel.ended = "" if each.ended is None else why_ended(each, self._world.score.failed)
         self._add()

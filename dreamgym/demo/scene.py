@@ -63,7 +63,7 @@ class Scene:
             if panel.picture is not None:
                 pixels = resize(panel.picture[None], (height, width))[0]
                 surface.blit(pygame.image.frombuffer(pixels, self._panel, "RGB"), (left, _HEAD))
-            surface.blit(small_font.render(panel.below, True, theme.MUTED), (left, _HEAD + height + 11))
+            surface.blit(_fitting(panel.below, width), (left, _HEAD + height + 11), (0, 0, width, _FOOT))
             if panel.ended:
                 self._write_end(surface, panel.ended, pygame.Rect(left, _HEAD, width, height))
         return surface
@@ -74,3 +74,14 @@ class Scene:
         surface.blit(shade, box)
         text = theme.font(24, True).render(words, True, theme.TEXT)
         surface.blit(text, text.get_rect(center=box.center))
+
+
+def _fitting(words: str, width: int) -> pygame.Surface:
+    """A line of text, smaller where it would be wider than that: a world may have many actions."""
+    sizes = iter(range(17, 8, -1))
+    text = theme.font(next(sizes), False).render(words, True, theme.MUTED)
+    for size in sizes:
+        if text.get_width() <= width:
+            break
+        text = theme.font(size, False).render(words, True, theme.MUTED)
+    return text

@@ -111,7 +111,10 @@ def _survival(curves: Mapping[str, Any]) -> str:
 
 def _reconstruction(figures: Mapping[str, Any]) -> str:
     moving = figures["explained_moving"]
-    kept = f"V keeps {figures['explained']:.1%} of the variance of {figures['frames']} held-out frames"
+    explained = figures["explained"]
+    kept = "There is no telling what V keeps" if explained is None else f"V keeps {explained:.1%} of the variance"
+    kept += f" of {figures['frames']} held-out frames"
+    kept += ", which are all alike" if explained is None else ""
     kept += "" if moving is None else f", and {moving:.1%} of that of pixels that moved since the frame before"
     return f"{kept}. The frames of which it keeps least, above their reconstructions:\n\n![](worst_frames.png)"
 

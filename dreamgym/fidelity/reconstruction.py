@@ -25,6 +25,8 @@ MOVING: Final = 0.15
 WORST: Final = 20
 APART: Final = 25
 """Frames between two of the worst of an episode, so that they are not one moment."""
+LEAST_VARIANCE: Final = 1e-10
+"""Of a value, in squares of 1: frames of less are alike, but for rounding."""
 _CPU: Final = torch.device("cpu")
 
 
@@ -44,8 +46,9 @@ def reconstruction(world_model: WorldModel, seen: Sequence[SeenEpisode]) -> dict
     """Shares of the frames' variance that survive V, and the worst frames.
 
     Returns:
-        ``explained``: 1 - squared error / variance around the mean frame; ``explained_moving``: the same of pixels
-        that moved, None where none did; ``worst``: player, seed, frame and squared error a frame, worst first.
+        ``explained``: 1 - squared error / variance around the mean frame, None where all frames are alike;
+        ``explained_moving``: the same of pixels that moved, None where none did; ``worst``: player, seed, frame and
+        squared error a frame, worst first.
     """
     parts, places = [], []
     for played in seen:
@@ -61,10 +64,10 @@ def reconstruction(world_model: WorldModel, seen: Sequence[SeenEpisode]) -> dict
         entry = {"player": episode.player, "seed": episode.seed, "frame": frame, "error": float(each[index])}
         if len(worst) < WORST and all(_apart(entry, other) for other in worst):
             worst.append(entry)
-    moved = float((spread * moving).sum())
+    varied, moved = float(spread.sum()), float((spread * moving).sum())
     return {
         "frames": len(image),
-        "explained": 1.0 - float(error.sum()) / max(float(spread.sum()), 1e-9),
+        "explained": 1.0 - float(error.sum()) / varied if varied > LEAST_VARIANCE * spread.numel() else None,
         "explained_moving": 1.0 - float((error * moving).sum()) / moved if moved > 0 else None,
         "worst": worst,
     }

@@ -134,13 +134,15 @@ def _lines(finding: Finding, width: int) -> Iterator[str]:
 
 
 def _vision(figures: Mapping[str, Any]) -> Finding:
-    explained, moving = figures["explained"], figures["explained_moving"]
+    about, explained, moving = "V sees what matters", figures["explained"], figures["explained_moving"]
+    if explained is None:
+        return Finding(about, None, "the held-out frames are all alike.")
     measured = f"V keeps {explained:.0%} of the frames' variance"
     if moving is not None:
         measured += f", and {moving:.0%} where pixels moved"
     seen = explained >= LEAST_EXPLAINED and (moving is None or moving >= LEAST_EXPLAINED_MOVING)
     return Finding(
-        "V sees what matters",
+        about,
         seen,
         f"{measured} (at least {LEAST_EXPLAINED:.0%} and {LEAST_EXPLAINED_MOVING:.0%} wanted).",
         (

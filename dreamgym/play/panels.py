@@ -23,6 +23,7 @@ __all__ = [
     "draw_picture",
     "draw_temperature",
     "picture_box",
+    "signed",
     "why_ended",
 ]
 
@@ -51,9 +52,10 @@ def draw_picture(painter: Painter, picture: NDArray[np.uint8], box: Rect, aspect
     painter.surface.blit(pygame.image.frombuffer(pixels, place.size, "RGB"), place)
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     """A number with one decimal and a proper minus."""
-    return f"{value:.1f}".replace("-", "−")
+    text = f"{value:.1f}"
+    return "0.0" if text == "-0.0" else text.replace("-", "−")
 
 
 def draw_numbers(
@@ -70,7 +72,7 @@ def draw_numbers(
     """
     left, top, width = place
     below = top if bar is not None else top + 22
-    numbers = [("Return", _signed(played.total)), ("Time", f"{played.steps / played.world_model.fps:.1f} s")]
+    numbers = [("Return", signed(played.total)), ("Time", f"{played.steps / played.world_model.fps:.1f} s")]
     if played.rewards.cap is not None:
         share = played.progress / played.rewards.cap
         x, y, length, height = bar or (left, top, width, 6.0)
@@ -127,7 +129,7 @@ def draw_ending(painter: Painter, session: Session, played: Playable, box: Rect)
     painter.shade(box, veil, 0.55)
     middle, y = left + width / 2, top + height / 2 - 44
     painter.text(why_ended(played, session.failed), middle, y, theme.NUMBER - 4, bold=True, align="center")
-    painter.text(f"Return {_signed(played.total)}", middle, y + 34, theme.BODY + 2, theme.TEXT, align="center")
+    painter.text(f"Return {signed(played.total)}", middle, y + 34, theme.BODY + 2, theme.TEXT, align="center")
     if played is not session.leader and session.leader.ended is None:
         painter.text("It begins again from reality in a moment", middle, y + 70, theme.BODY, theme.TEXT, align="center")
     elif session.asleep:

@@ -63,3 +63,13 @@ def test_pictures_of_another_shape_keep_it() -> None:
     image = pixels(scene.draw([panel]))
     assert image.shape == (52 + 160 + 44, SIZE[0], 3)
     assert (image[52:212, 16:416] == 200).all()
+
+
+def test_a_long_line_below_stays_under_its_own_picture(frame: NDArray[np.uint8]) -> None:
+    panels = [Panel("", "", frame) for _ in range(3)]
+    without = pixels(SCENE.draw(panels))
+    for words in ("   ".join(f"action {i} 0.00" for i in range(6)), "x" * 400):
+        panels[0].below = words
+        image = pixels(SCENE.draw(panels))
+        assert not np.array_equal(image[:, :416], without[:, :416])
+        np.testing.assert_array_equal(image[:, 416:], without[:, 416:])

@@ -55,6 +55,14 @@ def test_exact_pictures_keep_all(toy_world_model: WorldModel, seen: SeenEpisode)
     assert blind["explained_moving"] < 0.5
 
 
+def test_frames_that_are_all_alike_say_nothing(toy_world_model: WorldModel) -> None:
+    frames = np.full((STEPS + 1, 64, 64, 3), 100, np.uint8)
+    z = torch.arange(STEPS + 1.0)[:, None].expand(-1, 8)
+    still = SeenEpisode(make_episode(STEPS, frames=frames), z, z, toy_world_model.rewards)
+    found = kept(toy_world_model, still, to_images(np.full_like(frames, 101)))
+    assert found["explained"] is found["explained_moving"] is None
+
+
 def test_the_worst_frame_comes_first_and_moments_are_told_once(toy_world_model: WorldModel, seen: SeenEpisode) -> None:
     images = to_images(seen.episode.frames).clone()
     images[97] = 1.0

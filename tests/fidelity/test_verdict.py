@@ -117,8 +117,9 @@ def test_too_little_to_judge_by_is_no_failure() -> None:
     report["calibration"]["termination"] |= {"expected_terminations": 0.1, "actual_terminations": 1}
     report["calibration"]["progress"]["explained"] = None
     report["open_loop"] = {"windows": 0, "latent": {}}
+    report["reconstruction"] = {"explained": None, "explained_moving": None}
     found = {finding.about: finding.passes for finding in diagnose(report, fps=50)}
-    assert list(found.values()).count(None) == 3
+    assert list(found.values()).count(None) == 4
     assert is_good_enough(diagnose(report, fps=50))
 
 
