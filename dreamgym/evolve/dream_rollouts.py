@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from dreamgym import parallel
 from dreamgym.config import EvolveConfig
@@ -44,9 +45,12 @@ def linear_outputs(parameters: Tensor, size: int) -> Callable[[Tensor], Tensor]:
 
     Parameters are those of :attr:`dreamgym.controller.linear.LinearController.parameters`.
     """
-    weights = parameters[:, :-size].unflatten(1, (size, -1)).transpose(1, 2).contiguous()  # (P, observation, A)
+    weights = parameters[:, :-size].unflatten(1, (size, -1)).transpose(1, 2)  # (P, observation, A)
     bias = parameters[:, None, -size:]
-    return lambda features: torch.baddbmm(bias, features, weights)
+    # With as many columns as that a candidate's bits do not depend on how many others there are; with three neither.
+    more = -size % 4 if size != 3 else 0
+    weights, bias = F.pad(weights, (0, more)).contiguous(), F.pad(bias, (0, more))
+    return lambda features: torch.baddbmm(bias, features, weights)[..., :size]
 
 
 def dream_rollout(

@@ -63,6 +63,18 @@ def test_scores_do_not_depend_on_the_number_of_processes(config: EvolveConfig):
     assert not np.array_equal(one.returns, other.returns)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 9])
+def test_outputs_do_not_depend_on_the_other_candidates(size: int):
+    generator = torch.Generator().manual_seed(size)
+    for observation, rollouts in ((9, 3), (144, 8), (288, 1), (576, 5)):
+        parameters = torch.randn(6, size * (observation + 1), generator=generator)
+        features = torch.randn(6, rollouts, observation, generator=generator)
+        together = linear_outputs(parameters, size)(features)
+        assert together.shape == (6, rollouts, size)
+        for share in (1, 2, 4):
+            assert torch.equal(linear_outputs(parameters[:share], size)(features[:share]), together[:share])
+
+
 def test_event_is_the_probability_that_one_happened(config: EvolveConfig):
     """From the expected number of misses of the steps that were driven."""
     core = DreamCore(WorldModel.load(config.world_model), 2)
