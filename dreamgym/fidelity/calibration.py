@@ -39,6 +39,8 @@ class Forecasts(NamedTuple):
     """Which quantile of M's prediction each next latent was, (N, Z)."""
     log_likelihood: NDArray[np.float64]
     """Of each next latent, nats, (N, Z)."""
+    first: NDArray[np.float64]
+    """1 where an episode begins, (N,)."""
 
 
 @torch.no_grad()
@@ -62,6 +64,7 @@ def forecast(world_model: WorldModel, seen: Sequence[SeenEpisode], temperature: 
                 each.failed,
                 mixture_cdf(prediction.mixture, following, temperature),
                 mixture_log_likelihood(prediction.mixture, following),
+                torch.arange(len(made)) == 0,
             )
         )
     return Forecasts(*(torch.cat(column).double().numpy() for column in zip(*columns, strict=True)))
@@ -124,14 +127,17 @@ def _progress(forecasts: Forecasts, window: int) -> dict[str, Any] | None:
         "error_of_total": abs(float(expected.sum()) - total) / size if size else None,
         "mean_bin_error": float(np.mean([abs(entry["predicted"] - entry["actual"]) for entry in bins])),
         "window": window,
-        "explained": _explained(forecasts.progress, forecasts.made, window),
+        "explained": _explained(forecasts, window),
     }
 
 
-def _explained(expected: NDArray[np.float64], made: NDArray[np.float64], window: int) -> float | None:
-    """Share of the variance between windows that is foreseen; None for too few windows."""
-    count = len(made) // window
-    sums = [values[: count * window].reshape(count, window).sum(axis=1) for values in (expected, made)]
+def _explained(forecasts: Forecasts, window: int) -> float | None:
+    """Share of the variance between windows, each of one episode, that is foreseen; None for too few windows."""
+    begins = np.flatnonzero(forecasts.first)
+    lengths = np.diff(np.append(begins, len(forecasts.first)))
+    whole = [begin + np.arange(length // window * window) for begin, length in zip(begins, lengths, strict=True)]
+    steps = np.concatenate(whole).reshape(-1, window)
+    sums = [values[steps].sum(axis=1) for values in (forecasts.progress, forecasts.made)]
     foreseen, happened = (values[np.isfinite(sums[1])] for values in sums)
     if len(happened) < FEWEST_WINDOWS or np.ptp(happened) == 0:
         return None

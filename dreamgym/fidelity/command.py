@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from dreamgym.config import FidelityConfig
+from dreamgym.config.checks import require_seed
 from dreamgym.data.episodes import Episode
 from dreamgym.data.seeds import FIDELITY_SEEDS
 from dreamgym.dream.temperature import parse_temperature
@@ -27,7 +28,7 @@ from dreamgym.fidelity.reconstruction import reconstruction, save_worst_frames
 from dreamgym.fidelity.returns import Scores, agreement, dream_returns, overpaid, real_returns
 from dreamgym.fidelity.speed_check import check_speed, has_progress
 from dreamgym.fidelity.survival import is_survival, survival
-from dreamgym.files import claim_folder, file_sha256, write_json, write_text
+from dreamgym.files import claim_folder, file_sha256, read_object, write_json, write_text
 from dreamgym.reporting import provenance
 from dreamgym.world_model import WorldModel, locate
 from dreamgym.worlds.base import World
@@ -37,6 +38,8 @@ __all__ = ["measure", "predictions", "run"]
 
 EPISODES_FROM = 50
 """Seeds of recorded episodes begin here among ``FIDELITY_SEEDS``; those of the policies' episodes are before it."""
+PAGE: Final = "report.md"
+"""Written last."""
 RACES = 3
 """Fast episodes for each seed of the policies: the fastest is an extreme, which policies have many dreams to find."""
 
@@ -65,7 +68,7 @@ def run(config: FidelityConfig) -> None:
         + ", ".join(f"{entry['spearman']:.3f} at temperature {entry['temperature']:g}" for entry in report["agreement"])
     )
     print(verdict.render(verdict.diagnose(report, fps=world.fps)))
-    print(f"report: {config.out / 'report.md'}")
+    print(f"report: {config.out / PAGE}")
 
 
 def measure(
@@ -105,6 +108,8 @@ def _measure(
     max_episode_steps: int | None,
     horizon: int,
 ) -> dict[str, Any]:
+    if (config.out / PAGE).exists():
+        return read_object(config.out / "report.json")
     started, steps = time.monotonic(), max_episode_steps or world.max_episode_steps
     bad = [name for name in world.probes if name in policies]
     dream_seeds = range(config.seed, config.seed + config.dream_episodes)
@@ -227,8 +232,7 @@ def _check(config: FidelityConfig) -> None:
     for name in ("dream_episodes", "bad_dream_episodes"):
         if (value := getattr(config, name)) < 2:
             raise ConfigError(f"{name}: expected 2 or more, got {value}")
-    if config.seed < 0:
-        raise ConfigError(f"seed: expected 0 or more, got {config.seed}")
+    require_seed(config)
     for temperature in config.temperatures:
         parse_temperature(temperature, 1.0)
 
@@ -256,4 +260,4 @@ def _write(out: Path, report: dict[str, Any], real: Scores, dreams: Mapping[floa
     if "survival" in report:
         plot_survival(out / "survival.png", report["survival"])
     write_json(out / "report.json", report)
-    write_text(out / "report.md", render_page(report))
+    write_text(out / PAGE, render_page(report))

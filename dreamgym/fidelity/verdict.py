@@ -253,7 +253,10 @@ def _optimism(real: float, dream: float) -> Finding:
 
 
 def _kindness(probes: Sequence[Mapping[str, Any]], policies: Sequence[Mapping[str, Any]]) -> Finding:
-    best = next(entry["real"]["mean"] for entry in policies if entry["policy"] == "controller")
+    about = "Policies that should score at the minimum do"
+    best = next((entry["real"]["mean"] for entry in policies if entry["policy"] == "controller"), None)
+    if best is None:
+        return Finding(about, None, "there is no policy of the name controller to compare them with.")
     kind = []
     for entry in probes:
         real, dream = entry["real"]["mean"], entry["dream"]["mean"]
@@ -262,7 +265,7 @@ def _kindness(probes: Sequence[Mapping[str, Any]], policies: Sequence[Mapping[st
             kind.append(f"{entry['policy']} {dream:.{digits}f} instead of {real:.{digits}f}")
     paid = "; ".join(kind) if kind else f"none of {len(probes)} gets more than in reality that would matter"
     return Finding(
-        "Policies that should score at the minimum do",
+        about,
         not kind,
         f"{paid} (the controller has {rounded(best)} in reality).",
         (

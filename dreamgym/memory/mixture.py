@@ -59,7 +59,7 @@ def mixture_cdf(parameters: Tensor, value: Tensor, temperature: float = 1.0) -> 
     sigma = torch.exp(log_sigmas) * temperature**0.5
     below: Tensor = torch.special.ndtr((value.unsqueeze(-2) - means) / sigma)
     weights = torch.softmax(logits / temperature, dim=-2)
-    return (weights * below).sum(dim=-2)
+    return (weights * below).sum(dim=-2).clamp(max=1.0)  # float32 weights may add up to a little more
 
 
 def sample_mixture(parameters: Tensor, temperature: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:

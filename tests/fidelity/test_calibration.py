@@ -7,11 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from dreamgym.fidelity.calibration import Forecasts, calibration, forecast
 from dreamgym.memory.mixture import mixture_cdf, mixture_log_likelihood, sample_mixture
 from dreamgym.world_model import WorldModel
 from tests.support.episodes_by_hand import seen_by
+
+
+def begins(count: int) -> NDArray[np.float64]:
+    """Where an episode of so many steps begins."""
+    return (np.arange(count) == 0).astype(float)
 
 
 def test_cdf_is_the_integral_of_the_density() -> None:
@@ -67,7 +73,9 @@ def test_bins_are_as_by_hand() -> None:
     termination = np.where(np.arange(count) < 10, 0.6, 5e-5)
     ended = (np.arange(count) < 5).astype(float)
     quantiles = np.tile((np.arange(count)[:, None] + 0.5) / count, 2)
-    found = calibration(Forecasts(predicted, made, termination, ended, quantiles, np.zeros((count, 2))), 50)
+    found = calibration(
+        Forecasts(predicted, made, termination, ended, quantiles, np.zeros((count, 2)), begins(count)), 50
+    )
     assert found["progress"]["ratio"] == pytest.approx(1.0)
     assert found["progress"]["error_of_total"] == pytest.approx(0.0)
     assert found["progress"]["mean_bin_error"] == pytest.approx(0.0)
@@ -84,10 +92,34 @@ def test_bins_are_as_by_hand() -> None:
     assert found["latents"]["largest_gap"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_seconds_are_of_one_episode_each() -> None:
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(31, 60, 40)
+    rates = rng.uniform(0.0, 1.0, 40)
+    made = [rate + 0.1 * rng.standard_normal(length) for rate, length in zip(rates, lengths, strict=True)]
+    expected = [np.full(length, rate) for rate, length in zip(rates, lengths, strict=True)]
+
+    def explained(order: NDArray[np.int64]) -> float:
+        columns = [np.concatenate([each[index] for index in order]) for each in (expected, made)]
+        nothing, latents = np.zeros(len(columns[0])), np.zeros((len(columns[0]), 2))
+        starts = np.concatenate([begins(lengths[index]) for index in order])
+        found = calibration(Forecasts(*columns, nothing, nothing, latents, latents, starts), 25)
+        return float(found["progress"]["explained"])
+
+    assert explained(np.arange(40)) == pytest.approx(explained(rng.permutation(40)), abs=1e-12)
+
+
+def test_a_quantile_above_one_by_rounding_is_counted() -> None:
+    torch.manual_seed(0)
+    parameters = torch.stack([torch.randn(2000, 5, 8), torch.randn(2000, 5, 8), torch.full((2000, 5, 8), -3.0)], dim=1)
+    quantiles = mixture_cdf(parameters, 2.0 * torch.randn(2000, 8))
+    assert quantiles.min() >= 0.0 and quantiles.max() == 1.0
+
+
 def test_the_error_of_the_sum_is_a_share_of_what_was_paid_and_charged() -> None:
     made = np.tile([3.0, -2.0], 300)  # 1 a pair
     nothing = np.zeros(600)
-    forecasts = Forecasts(np.tile([3.5, -2.0], 300), made, nothing, nothing, np.zeros((600, 2)), np.zeros((600, 2)))
+    forecasts = Forecasts(np.tile([3.5, -2.0], 300), made, nothing, nothing, *[np.zeros((600, 2))] * 2, begins(600))
     progress = calibration(forecasts, 20)["progress"]
     assert (progress["ratio"], progress["error_of_total"]) == (pytest.approx(1.5), pytest.approx(0.5 / 5.0))
     assert progress["explained"] is None  # seconds of 20 steps all pay the same

@@ -72,9 +72,14 @@ def test_the_whole_is_measured_and_written(
     assert "real_lap_steps" in report["speed"]
     assert {finding["about"] for finding in report["verdict"]["findings"]} > {"V sees what matters", "M remembers"}
     monkeypatch.setattr(returns, "play_episodes", None)  # nothing is left to play
+    (out / "report.md").unlink()  # as if it had been stopped before
     again = measure(config, world, CAR_RACING, policies, max_episode_steps=36, horizon=5)
     assert again["policies"] == report["policies"]
     assert again["calibration"] == report["calibration"]
+    finished = (out / "report.json").stat().st_mtime_ns
+    found = measure(config, world, CAR_RACING, policies, max_episode_steps=36, horizon=5)
+    assert found == json.loads((out / "report.json").read_text())
+    assert (out / "report.json").stat().st_mtime_ns == finished
     with pytest.raises(OutputFolderError, match="max_episode_steps: '36' there, '20' now"):
         measure(config, world, CAR_RACING, policies, max_episode_steps=20, horizon=5)
 
@@ -85,7 +90,7 @@ def test_what_cannot_be_measured_is_refused(toy_bundle: Path, tmp_path: Path, mo
     world.save(tmp_path / "bare")
     with pytest.raises(BundleNotFoundError, match="controller"):
         run(FidelityConfig(out=tmp_path / "out", world_model=tmp_path / "bare"))
-    for wrong in ({"episodes": 1}, {"episodes": 51}, {"bad_episodes": 51}, {"bad_dream_episodes": 1}):
+    for wrong in ({"episodes": 1}, {"episodes": 51}, {"bad_episodes": 51}, {"bad_dream_episodes": 1}, {"seed": 2**63}):
         with pytest.raises(ConfigError, match="expected"):
             run(FidelityConfig(out=tmp_path / "out", world_model=toy_bundle, **wrong))
     (tmp_path / "full").mkdir()

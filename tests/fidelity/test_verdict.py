@@ -123,6 +123,13 @@ def test_too_little_to_judge_by_is_no_failure() -> None:
     assert is_good_enough(diagnose(report, fps=50))
 
 
+def test_probes_without_a_controller_are_not_judged() -> None:
+    probe = {"policy": "still", "real": {"mean": 0.0}, "dream": {"mean": 1.0}, "passes": False}
+    other = {"policy": "mine", "real": {"mean": 1.0}, "dream": [{"mean": 1.0}]}
+    (finding,) = diagnose({"bad_policies": [probe], "policies": [other]}, fps=10)
+    assert finding.passes is None
+
+
 def test_a_controller_may_be_better_in_reality_than_in_the_dream() -> None:
     for real, dream, passes in ((-40.0, -120.0, True), (900.0, 700.0, True), (300.0, 900.0, False), (0.0, 0.0, True)):
         (finding,) = diagnose({"controller": {"real": real, "dream": dream}}, fps=50)
