@@ -247,8 +247,8 @@ def evaluate(args: argparse.Namespace) -> None:
         returns.append(total)
         print(f"track {seed}: {total:.1f}", flush=True)
     env.close()
-    print(f"{len(returns)} test tracks: {np.mean(returns):.1f} ± {np.std(returns):.1f}")
-    report = {"first_seed": TEST_SEEDS[0], "mean": np.mean(returns), "std": np.std(returns), "returns": returns}
+    print(f"{len(returns)} test tracks: {np.mean(returns):.1f} ± {np.std(returns, ddof=1):.1f}")
+    report = {"first_seed": TEST_SEEDS[0], "mean": np.mean(returns), "std": np.std(returns, ddof=1), "returns": returns}
     (args.out / "real.json").write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -106,7 +106,7 @@ def table(world: World, cells: Sequence[dict[str, Any]]) -> str:
         row = [f"{temperature:g}"]
         for where in ("dream", "real"):
             scores = np.concatenate([each[where] for each in cells if each["temperature"] == temperature])
-            row.append(f"{scores.mean():.0f} ± {scores.std():.0f}")
+            row.append(f"{scores.mean():.0f} ± {scores.std(ddof=1):.0f}")
         paper = PAPER.get(world.name, {}).get(temperature)
         rows.append([*row, *(paper or ("", ""))])
     return markdown_table(("temperature", "dream", "reality", "paper: dream", "paper: reality"), rows) + "\n"

@@ -148,7 +148,11 @@ def main() -> None:
             scores = row(options, name, seed)
             dream, real = (np.array(scores[where]) for where in ("dream", "real"))
             lost = int((real < 700).sum())
-            cells = (f"{dream.mean():.0f} ± {dream.std():.0f}", f"{real.mean():.1f} ± {real.std():.1f}", lost)
+            cells = (
+                f"{dream.mean():.0f} ± {dream.std(ddof=1):.0f}",
+                f"{real.mean():.1f} ± {real.std(ddof=1):.1f}",
+                lost,
+            )
             rows.append((name, seed, scores["parameters"], *cells, PAPER[name]))
     headers = ("controller sees", "seed", "parameters", "dream", "100 test tracks", "lost", "paper, trained in reality")
     text = markdown_table(headers, rows) + "\n"

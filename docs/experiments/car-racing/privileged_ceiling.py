@@ -81,7 +81,7 @@ def main(task: str) -> None:
         "driver": "privileged_driver",
         "settings": dataclasses.asdict(PrivilegedSettings()),
         "mean": float(returns.mean()),
-        "std": float(returns.std()),
+        "std": float(returns.std(ddof=1)),
         "lowest": float(returns.min()),
         "highest": float(returns.max()),
         "fastest_lap_frames": min(result["frames"] for result in results if not result["missed"]),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dreamgym.data.seeds import FIDELITY_SEEDS
 from dreamgym.evaluate import evaluate_dream
 from dreamgym.evaluate.real import evaluate_player
-from dreamgym.files import write_json
+from dreamgym.files import make_folder, write_json
 from dreamgym.world_model import locate
 from dreamgym.worlds.base import Player
 from dreamgym.worlds.registry import find
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--players", nargs="+", default=PLAYERS, choices=PLAYERS)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
+    make_folder(options.out.parent)
     bundle, report = locate(options.world_model, "doom-take-cover"), {}
     for name in options.players:
         seeds = range(options.dreams)
@@ -65,7 +66,7 @@ def main() -> None:
             real = evaluate_player(name, reals, WORLD, workers=options.workers)
             lengths["real"] = [each.length for each in real]
         report[name] = lengths
-        row = [f"{np.mean(each):.0f} ± {np.std(each) / np.sqrt(len(each)):.0f}" for each in lengths.values()]
+        row = [f"{np.mean(each):.0f} ± {np.std(each, ddof=1) / np.sqrt(len(each)):.0f}" for each in lengths.values()]
         ratio = [f"{np.mean(lengths['dream']) / np.mean(lengths['real']):.2f}"] if options.episodes else []
         print(" | ".join([name, *row, *ratio]), flush=True)
         write_json(options.out, report)
