@@ -160,7 +160,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.filename in (None, str(temporary)):  # a full disk is reported without a name
-            error.filename, error.filename2 = str(path), None
+            error.filename = str(path)
+            if error.filename2 is not None:
+                error.filename2 = None
         raise
     finally:
         temporary.unlink(missing_ok=True)

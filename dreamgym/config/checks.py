@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from dreamgym.errors import ConfigError
 from dreamgym.worlds.registry import canonical
 
-__all__ = ["name_world", "require", "require_not_negative", "require_positive"]
+__all__ = ["name_world", "require", "require_not_negative", "require_positive", "require_seed"]
+
+SEEDS: Final = 2**62
+"""Seeds are less; torch takes no more than twice as many, and a run counts on from its seed."""
 
 
 def require(condition: bool, name: str, wanted: str, got: object) -> None:
@@ -33,6 +36,11 @@ def require_positive(config: object, *names: str) -> None:
     """Raise :class:`~dreamgym.errors.ConfigError` where a field of a configuration is not above zero and finite."""
     for name in names:
         require(0 < getattr(config, name) < math.inf, name, "a positive number", getattr(config, name))
+
+
+def require_seed(config: Any) -> None:
+    """Raise :class:`~dreamgym.errors.ConfigError` where the seed, or one counted on from it, is none for torch."""
+    require(0 <= config.seed < SEEDS, "seed", f"0 to {SEEDS - 1}", config.seed)
 
 
 def require_not_negative(config: object, *names: str) -> None:

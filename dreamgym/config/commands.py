@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamgym.config.bundles import BundleSettings, WorldSettings
-from dreamgym.config.checks import name_world, require, require_not_negative, require_positive
+from dreamgym.config.checks import name_world, require, require_positive, require_seed
 from dreamgym.config.workers import WorkerSettings
 
 __all__ = ["DemoConfig", "EvaluateConfig", "ExportConfig", "FidelityConfig", "PlayConfig", "WebConfig"]
@@ -85,7 +85,7 @@ class DemoConfig(WorldSettings):
     def __post_init__(self) -> None:
         name_world(self)
         require_positive(self, "workers")
-        require_not_negative(self, "seed")
+        require_seed(self)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ class PlayConfig(WorldSettings):
             "320x180 to 7680x4320 pixels",
             self.size,
         )
-        require(self.seed is None or self.seed >= 0, "seed", "0 or more", self.seed)
+        if self.seed is not None:
+            require_seed(self)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamgym.config.bundles import BundleSettings
-from dreamgym.config.checks import name_world, require, require_not_negative, require_positive
+from dreamgym.config.checks import name_world, require, require_not_negative, require_positive, require_seed
 from dreamgym.config.workers import WorkerSettings
 
 __all__ = ["EvolveConfig", "EvolveSettings"]
@@ -93,6 +93,6 @@ class EvolveConfig(BundleSettings, WorkerSettings, EvolveSettings):
         super().__post_init__()
         name_world(self)
         self._require_workers()
-        require_not_negative(self, "seed")
+        require_seed(self)
         directions = self.label_directions
         require(directions is None or self.subspace > 0, "label_directions", "None with a subspace of 0", directions)

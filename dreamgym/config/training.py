@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from dreamgym.config.checks import name_world, require, require_not_negative, require_positive
+from dreamgym.config.checks import name_world, require, require_not_negative, require_positive, require_seed
 from dreamgym.worlds.base import ModelSizes, World
 from dreamgym.worlds.registry import DEFAULT
 
@@ -32,7 +32,7 @@ class _TrainingRun:
 
     def _require_run(self) -> None:
         name_world(self)
-        require_not_negative(self, "seed")
+        require_seed(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +95,10 @@ class EncodeConfig:
     latents: int | None = None
     """Numbers in a latent, as V was trained; the world's own when not given."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        name_world(self)
+        require(self.latents is None or self.latents > 0, "latents", "a positive number, or None", self.latents)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,4 +230,5 @@ class AssembleConfig(_Sizes):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive(self, "temperature")
-        require_not_negative(self, "latent_noise", "factor_gain", "seed")
+        require_not_negative(self, "latent_noise", "factor_gain")
+        require_seed(self)

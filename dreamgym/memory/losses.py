@@ -34,9 +34,10 @@ class MemoryLoss(NamedTuple):
     """By label, mean over what was recorded: squared error of numbers, binary cross-entropy of an event."""
 
     def scalars(self) -> dict[str, float]:
-        """All of them by name, for logs."""
+        """All of them by name, for logs: a label's loss is ``label_NAME``."""
         own = {name: getattr(self, name) for name in ("latent", "reward", "termination", "factors")}
-        return {name: value.item() for name, value in {**own, **self.auxiliaries}.items()}
+        labels = {f"label_{name}": value for name, value in self.auxiliaries.items()}
+        return {name: value.item() for name, value in {**own, **labels}.items()}
 
 
 def memory_loss(model: Trainee, batch: SequenceBatch, *, reward_variance: float = 1.0) -> MemoryLoss:

@@ -71,12 +71,12 @@ def _train(config: MemoryConfig) -> Path:
     world = find(config.world)
     sizes = config.sizes(world)
     model = Trainee(world, sizes).to(device)
-    if config.initial is not None:
-        load_weights(model.memory, config.initial)
     optimizer, checkpoint, first = begin_or_resume(config.out, model, config.learning_rate)
     weights = config.out / "memory.safetensors"
     if first >= config.steps and weights.exists():
         return weights
+    if config.initial is not None and not first:
+        load_weights(model.memory, config.initial)
     training, held_out, kept = _samplers(config, world, sizes.sequence_length)
     if config.calibrate_terminations:
         require_failures(kept)  # now, not when M is trained

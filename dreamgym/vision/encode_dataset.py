@@ -93,9 +93,10 @@ def _encode_new(episodes: Path, vision: Path, out: Path, world: World, latents: 
     _require_same(out, made_of)
     lines = "".join(f"{path.name} {recording.hex()}\n" for path, recording in recordings.items())
     came_from = {"vision": str(vision), "recordings_sha256": hashlib.sha256(lines.encode()).hexdigest()}
-    write_json(out / _STAMP, made_of | came_from)
     model: VAE = load_vision(vision, latents).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    read_episode(next(iter(recordings)), world)  # a wrong V or world must not be what the folder is for ever after
+    write_json(out / _STAMP, made_of | came_from)
     for path, recording in tqdm(recordings.items(), desc="encode", unit="episode", mininterval=2):
         if not is_encoded(out / path.name, recording):
             encoded, mirrored = _encode_episode(model, read_episode(path, world), path, world, device)

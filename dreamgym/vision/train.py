@@ -85,12 +85,12 @@ def _train(config: VisionConfig) -> Path:
     world = find(config.world)
     model: VAE = VAE(config.latents or world.sizes.latents).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if config.initial is not None:
-        load_weights(model, config.initial)
     optimizer, checkpoint, first = begin_or_resume(config.out, model, config.learning_rate)
     weights = config.out / "vision.safetensors"
     if first >= config.steps and weights.exists():
         return weights
+    if config.initial is not None and not first:
+        load_weights(model, config.initial)
     paths = recorded_paths(*config.episodes)
     frames = load_frames([path for path in paths if not is_held_out(path)], config.frame_stride, world)
     if config.start_at_mean and not first and config.initial is None:

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from dreamgym.config import AssembleConfig, EvolveSettings, MemorySettings, VisionConfig, VisionSettings
+from dreamgym.config import (
+    AssembleConfig,
+    DemoConfig,
+    EncodeConfig,
+    EvolveConfig,
+    EvolveSettings,
+    MemoryConfig,
+    MemorySettings,
+    PlayConfig,
+    VisionConfig,
+    VisionSettings,
+)
 from dreamgym.errors import ConfigError
 
 
@@ -18,6 +29,24 @@ def test_a_size_of_zero_is_refused(name: str) -> None:
         MemorySettings(**{name: 0})
     with pytest.raises(ConfigError, match="latents"):
         VisionConfig(episodes=(), out=Path("vision"), latents=0)
+    with pytest.raises(ConfigError, match="latents"):
+        EncodeConfig(episodes=Path("episodes"), vision=Path("v"), out=Path("latents"), latents=0)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**62, 2**64])
+def test_a_seed_that_torch_does_not_take_is_refused(seed: int) -> None:
+    files = {"out": Path("out"), "vision": Path("v"), "memory": Path("m"), "latents": ()}
+    for config in (
+        partial(VisionConfig, out=Path("out"), episodes=()),
+        partial(MemoryConfig, out=Path("out"), latents=()),
+        partial(AssembleConfig, **files),
+        partial(EvolveConfig, out=Path("out")),
+        DemoConfig,
+        PlayConfig,
+    ):
+        with pytest.raises(ConfigError, match="seed: expected 0 to"):
+            config(seed=seed)
+        assert config(seed=2**62 - 1).seed == 2**62 - 1
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 0.0, -1.0])

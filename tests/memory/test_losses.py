@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dreamgym.memory.losses import memory_loss
+from dreamgym.memory.losses import MemoryLoss, memory_loss
 from dreamgym.memory.sequences import SequenceSampler, known_progress
 from dreamgym.memory.trainee import Trainee
 from dreamgym.worlds.base import ActionSet, Labels, ModelSizes, RewardRule
@@ -67,6 +67,14 @@ def test_labels_are_of_the_frame_after_the_step_and_unknown_where_not_recorded()
     torch.testing.assert_close(memory_loss(model, batch).auxiliaries["motion"], expected)
     unknown = SequenceSampler([toy_episode(30, 0.0)], 10).sample(np.random.default_rng(0), 4, torch.device("cpu"))
     assert memory_loss(model, unknown).auxiliaries["motion"] == 0.0
+
+
+def test_a_label_may_have_the_name_of_a_loss():
+    terms = MemoryLoss(
+        *map(torch.tensor, (1.0, 2.0, 3.0, 4.0)), {"reward": torch.tensor(5.0), "step": torch.tensor(6.0)}
+    )
+    scalars = {"latent": 1.0, "reward": 2.0, "termination": 3.0, "factors": 4.0}
+    assert terms.scalars() == {**scalars, "label_reward": 5.0, "label_step": 6.0}
 
 
 def test_another_world_has_other_heads_and_sizes():

@@ -31,6 +31,14 @@ def test_m_cut_off_and_resumed_is_m_to_the_bit(latents: Path, tmp_path: Path, mo
     assert not same_weights(whole, tmp_path / "cut" / "memory-000002.safetensors")
 
 
+def test_a_finished_m_does_not_miss_what_it_began_with(latents: Path, tmp_path: Path):
+    begun = train_memory(memory_config(latents, tmp_path / "begun", steps=1))
+    config = replace(memory_config(latents, tmp_path / "m", steps=1), initial=begun)
+    weights = train_memory(config)
+    begun.unlink()
+    assert train_memory(config) == weights
+
+
 def test_m_learns_on_a_batch(latents: Path, tmp_path: Path):
     config = replace(memory_config(latents, tmp_path, steps=60), checkpoint_every=30, remember_every=15)
     train_memory(config)

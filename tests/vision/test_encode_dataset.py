@@ -12,7 +12,7 @@ import pytest
 
 from dreamgym.data.episodes import Episode, read_episode, write_episode
 from dreamgym.data.latents import read_latents
-from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.errors import BundleError, ConfigError, EpisodeFileError, OutputFolderError
 from dreamgym.files import file_sha256
 from dreamgym.vision.encode_dataset import encode_episodes
 from dreamgym.vision.train import train_vision
@@ -112,6 +112,17 @@ def test_a_folder_of_other_things_is_left_alone(episodes: Path, vision: Path, tm
         with pytest.raises(OutputFolderError, match=r"holds something else and no vision\.json"):
             encode_episodes(source, vision, recordings)
     assert {path.name: path.read_bytes() for path in recordings.iterdir()} == before
+
+
+def test_what_was_wrong_once_may_be_put_right(episodes: Path, vision: Path, tmp_path: Path):
+    for wrong, error in (
+        ({"latents": 5}, BundleError),
+        ({"world": replace(find(), name="Elsewhere")}, EpisodeFileError),
+    ):
+        with pytest.raises(error):
+            encode_episodes(episodes, vision, tmp_path / "latents", **wrong)
+    encode_episodes(episodes, vision, tmp_path / "latents")
+    assert len(read_latents(tmp_path / "latents")) == 6
 
 
 def test_a_folder_without_episodes_is_named(vision: Path, tmp_path: Path):

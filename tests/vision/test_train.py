@@ -57,6 +57,14 @@ def test_v_cut_off_and_resumed_is_v_to_the_bit(episodes: Path, tmp_path: Path, m
     assert list((tmp_path / "cut").glob("reconstructions-*.png"))
 
 
+def test_a_finished_v_does_not_miss_what_it_began_with(episodes: Path, tmp_path: Path):
+    begun = train_vision(vision_config(episodes, tmp_path / "begun", steps=1))
+    config = replace(vision_config(episodes, tmp_path / "v", steps=1), initial=begun)
+    weights = train_vision(config)
+    begun.unlink()
+    assert train_vision(config) == weights
+
+
 def test_another_configuration_is_refused_and_the_run_left_alone(episodes: Path, tmp_path: Path):
     weights = train_vision(vision_config(episodes, tmp_path, steps=1))
     before = weights.read_bytes()
