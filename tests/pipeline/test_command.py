@@ -63,7 +63,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "unbroken-2": {"recordings": aimless(100_000, 0.0)},
     "unbroken-3": {"seed": 1},
 }
-"""What the recorded runs were told that is not the default."""
+"""What each of the recorded runs was told that is not the default; what all of them were is below."""
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +161,8 @@ def test_runs_of_the_results_page_can_be_gone_on_with(tmp_path: Path, name: str)
     recorded = Path(__file__).parents[2] / "docs" / "experiments" / "car-racing" / "rounds"
     shutil.copy(recorded / name / "config.json", tmp_path)
     (tmp_path / "round-0.json").touch()
-    settings = {**RUNS[name], "evolve": {"fast": True, **RUNS[name].get("evolve", {})}}
+    own = {"fast": True, "generations": 60, "validate_every": 20, "validation_episodes": 16}
+    settings = {"memory": {"steps": 6000}, **RUNS[name], "evolve": {**own, **RUNS[name].get("evolve", {})}}
     run = PipelineConfig.of(out=tmp_path, workers=1, **settings)
     claim_folder(tmp_path, run, may_differ=command.ADMISSIBLE_CHANGES)
 

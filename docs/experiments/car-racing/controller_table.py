@@ -103,7 +103,7 @@ def row(options: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
         return scores
     settings = PipelineConfig.of(WORLD, out=folder / "evolve").evolve
     chosen = {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
-    chosen |= {"fast": True, "generations": options.generations}
+    chosen |= {"fast": True, "generations": options.generations, "validate_every": 20, "validation_episodes": 16}
     where = {"out": folder / "evolve", "world_model": options.world_model, "world": WORLD}
     config = EvolveConfig(**chosen, **where, seed=seed, workers=options.workers)
     played = {"workers": options.workers, "world_model": options.world_model, "world": WORLD}

@@ -74,8 +74,11 @@ OWN_RECORDING: Final = Recording(
     patience=200,
 )
 RECIPE: Final = {
-    "memory": {"latent_noise": 0.3, "input_noise": 0.4},
+    "memory": {"steps": 10_000, "latent_noise": 0.3, "input_noise": 0.4},
     "evolve": {
+        "generations": 200,  # after 60 the mean still loses a tenth of its dreams
+        "validate_every": 40,
+        "validation_episodes": 48,
         "beginning_share": 1.0,
         "hard_rollouts": 48,
         "action_penalty": 0.1,
