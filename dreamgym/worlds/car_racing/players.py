@@ -76,7 +76,7 @@ OWN_RECORDING: Final = Recording(
 RECIPE: Final = {
     "memory": {"steps": 10_000, "latent_noise": 0.3, "input_noise": 0.4},
     "evolve": {
-        "generations": 200,  # after 60 the mean still loses a tenth of its dreams
+        "generations": 200,  # after 60 a controller loses tracks that it keeps after 120
         "validate_every": 40,
         "validation_episodes": 48,
         "beginning_share": 1.0,
