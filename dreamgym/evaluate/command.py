@@ -31,7 +31,16 @@ from dreamgym.worlds.registry import described, find, require_described
 __all__ = ["format_table", "run"]
 
 _KIND: Final = "dreamgym evaluate"
-_UNJUDGED: Final = ("controller", "world_model", "temperature", "trust_pickle", "out", "workers", "engine")
+_UNJUDGED: Final = (
+    "controller",
+    "world_model",
+    "temperature",
+    "trust_pickle",
+    "vec_normalize",
+    "out",
+    "workers",
+    "engine",
+)
 """Settings in which two evaluations may differ and be the same: files are told by their hashes, and what the
 temperature came to stands beside them."""
 _DREAMS: Final = 100

@@ -188,7 +188,7 @@ def _presses(given: tuple[str, ...], frames: int) -> dict[int, list[Command]]:
     for press in given:
         frame, _, key = press.partition(":")
         command = command_of(key)
-        if not frame.isdigit() or command is None:
+        if not frame.isdecimal() or command is None:
             raise ConfigError(f"press: expected FRAME:KEY with a key of the help page, got {press!r}")
         if not is_of_a_session(command):
             raise ConfigError(f"press: {press!r} is for a window, and does nothing in a recording; leave it out")

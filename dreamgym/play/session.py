@@ -309,7 +309,7 @@ class Session:
 
     def wake(self) -> None:
         """Reality goes on where it stood."""
-        self.asleep = False
+        self.asleep, self._resting = False, 0
         self.readings.clear()
         if self.view == "both":
             self.follow()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dreamgym.data.episodes import read_arrays, write_arrays
-from dreamgym.data.latents import read_latents
+from dreamgym.data.latents import LatentEpisode, read_latents
 from dreamgym.errors import ConfigError, EpisodeFileError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -42,3 +42,25 @@ def test_a_folder_without_latents_among_others_is_named(latents: Path, tmp_path:
     for name, error in (("empty", ConfigError), ("nosuchfolder", EpisodeFileError)):
         with pytest.raises(error, match=f"{name}: expected .*episodes"):
             read_latents(latents, tmp_path / name)
+
+
+def test_latents_are_drawn_with_a_share_of_vs_noise():
+    steps = 20_000
+    mean = np.full((steps + 1, 2), 0.5, np.float16)
+    log_variance = np.tile(np.array([0.0, -2.0], np.float16), (steps + 1, 1))
+    nothing = np.zeros(steps, np.float32)
+    episode = LatentEpisode(Path(), mean, log_variance, nothing[:, None], nothing, False, 1.0)
+    drawn = episode.sample(np.random.default_rng(0), 0.5)
+    np.testing.assert_allclose(drawn.mean(axis=0), 0.5, atol=0.02)
+    np.testing.assert_allclose(drawn.std(axis=0), 0.5 * np.exp([0.0, -1.0]), rtol=0.03)
+    np.testing.assert_array_equal(episode.sample(np.random.default_rng(0), 0.0, 5, 9), mean[5:9])
+
+
+def test_latents_of_two_vs_are_not_read_together(latents: Path, tmp_path: Path):
+    path = latents / "episode-000000.npz"
+    sized = ("mean", "log_variance", "mirrored_mean", "mirrored_log_variance")
+    narrow = {name: array[:, :7] if name in sized else array for name, array in read_arrays(path).items()}
+    write_arrays(tmp_path / path.name, narrow)
+    assert read_latents(tmp_path)[0].mean.shape[1] == 7  # alone they are as good as any
+    with pytest.raises(EpisodeFileError, match=r"mean as float16 of shape \(21, 32\), got float16 of \(21, 7\)"):
+        read_latents(latents, tmp_path)

@@ -6,14 +6,17 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dreamgym.config import DemoConfig, EvolveConfig
 from dreamgym.controller.linear import LinearController
+from dreamgym.data.seeds import FIDELITY_SEEDS
 from dreamgym.demo import command, run
 from dreamgym.errors import ConfigError, InstallationError, OutputFolderError
-from dreamgym.evaluate.scores import mean_and_spread
+from dreamgym.evaluate.scores import EpisodeScore, mean_and_spread
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.registry import find
 
 
 def test_demo_evolves_plays_and_films(toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,3 +83,38 @@ def test_bad_settings_and_missing_parts_are_refused_first(
     with pytest.raises(InstallationError, match="imageio's ffmpeg"):
         run(DemoConfig(out=out, world_model=toy_bundle))
     assert not out.exists()
+
+
+def test_each_controllers_episodes_are_its_own_and_none_is_a_test(
+    toy_world_model: WorldModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(controllers: list[str], tasks: list[tuple[int, int]], **_: object) -> list[EpisodeScore]:
+        return [
+            EpisodeScore(seed, float(ord(controllers[number])), 5, False, False, 0.0, 1.0, (), 0.0)
+            for number, seed in tasks
+        ]
+
+    monkeypatch.setattr(command, "play_episodes", play)
+    config = DemoConfig(out=tmp_path, episodes=3)
+    played, _ = command._play(config, {"one": "a", "two": "b"}, toy_world_model, find("CarRacing"), 5)  # type: ignore[dict-item]
+    assert {name: {each.score for each in scores} for name, scores in played.items()} == {"one": {97.0}, "two": {98.0}}
+    assert all([each.seed for each in scores] == list(command.SEEDS[:3]) for scores in played.values())
+    assert set(command.SEEDS) <= set(FIDELITY_SEEDS)
+
+
+def test_the_world_models_own_controller_is_filmed(
+    toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filmed: list[LinearController] = []
+    monkeypatch.setattr("dreamgym.demo.film.film", lambda controller, *_, **__: filmed.append(controller) or 1.0)
+    config = DemoConfig(out=tmp_path / "demo", world_model=toy_bundle, seconds=0.1, episodes=1, workers=1, seed=3)
+    run(config, max_episode_steps=3)
+    own = WorldModel.load(toy_bundle).controller
+    assert own is not None
+    np.testing.assert_array_equal(filmed[0].parameters, own.parameters)
+    assert json.loads((tmp_path / "demo" / "evolve" / "config.json").read_text())["seed"] == 3
+    lengths = [
+        len(json.loads((tmp_path / "demo" / "demo.json").read_text())[where]["evolved just now"]["mean_curve"])
+        for where in ("dream", "reality")
+    ]
+    assert lengths == [0, 0]  # of 3 steps both

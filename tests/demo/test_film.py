@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 import pygame
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from dreamgym.controller.linear import LinearController
 from dreamgym.demo.film import LAST_SECONDS, Film, film
-from dreamgym.demo.scene import Scene
+from dreamgym.demo.scene import Panel, Scene
+from dreamgym.dream.rendering import decode_frames
 from dreamgym.errors import DivergedError
 from dreamgym.evaluate import RealSettings, play_episode
+from dreamgym.play.panels import signed
 from dreamgym.play.playable import PlayableDream, PlayableReality
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.registry import find
@@ -98,3 +102,40 @@ def test_film_that_fails_leaves_nothing(
         film(controller, toy_world_model, RACING, 15_090, tmp_path, max_steps=3)
     assert [path.name for path in tmp_path.iterdir()] == ["demo.mp4"]
     assert (tmp_path / "demo.mp4").read_text() == "an earlier one"
+
+
+class Noting(Scene):
+    """What the panels said and showed."""
+
+    def __init__(self) -> None:
+        super().__init__(RACING.aspect)
+        self.seen: list[list[Panel]] = []
+
+    def draw(self, panels: list[Panel]) -> pygame.Surface:
+        self.seen.append([replace(panel) for panel in panels])
+        return super().draw(panels)
+
+
+def test_each_panel_is_of_what_its_title_says(steady_world_model: WorldModel, controller: LinearController) -> None:
+    scene, video = Noting(), Counting()
+    shot = Film(controller, steady_world_model, RACING, 15_090, 30, scene, video, video)  # type: ignore[arg-type]
+    for _ in range(26):
+        shot.step()
+    real, dream = PlayableReality(steady_world_model, RACING), PlayableDream(steady_world_model)
+    real.reset(15_090)
+    dream.follow(real, 15_090)
+    for _ in range(25):
+        for each in (real, dream):
+            each.step(controller(each.features[None])[0])
+    seen, dreamt = decode_frames(steady_world_model.vision, torch.from_numpy(np.stack([real.z, dream.z]))).numpy()
+    steering, gas, brake = steady_world_model.actions.executed(controller(real.features[None])[0])
+    reality, reconstruction, dreaming = scene.seen[25]
+    assert [panel.title for panel in scene.seen[25]] == ["reality", "reconstruction", "a dream"]
+    for panel, picture in ((reality, real.view), (reconstruction, seen), (dreaming, dreamt)):
+        np.testing.assert_array_equal(panel.picture, picture)
+    assert reality.below == f"0.5 s   return {signed(real.total)}"
+    assert reconstruction.below == f"steering {steering:.2f}   gas {gas:.2f}   brake {brake:.2f}"
+    assert dreaming.below == f"return {signed(dream.total)}, as M pays"
+    assert signed(real.total) != signed(dream.total)
+    shot.real.close()
+    real.close()

@@ -13,10 +13,11 @@ import pytest
 from dreamgym.config import EvaluateConfig
 from dreamgym.data.seeds import TEST_SEEDS
 from dreamgym.errors import ConfigError, OutputFolderError, TemperatureError
-from dreamgym.evaluate import command, evaluate_real, run
+from dreamgym.evaluate import command, evaluate_dream, evaluate_real, run
 from dreamgym.evaluate import played as played_module
 from dreamgym.files import file_sha256
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.base import ScoreRule
 from tests.support.corridor import corridor_model
 from tests.support.policies import Constant
 
@@ -298,3 +299,28 @@ def test_bundle_of_an_unknown_world_is_scored_in_its_dream_alone(
     run(replace(config, episodes=0))
     report = json.loads(config.out.read_text(encoding="utf-8"))
     assert (report["dream"]["mean"], report["score_rule"]) == (100.0, "")
+
+
+def test_dreams_have_the_temperature_that_was_asked_for(
+    toy_bundle: Path, toy_world_model: WorldModel, tmp_path: Path
+) -> None:
+    out = tmp_path / "report.json"
+    run(EvaluateConfig(world_model=toy_bundle, episodes=0, dream_episodes=3, temperature=0.2, out=out))
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert toy_world_model.controller is not None
+    asked, usual = (
+        evaluate_dream(toy_world_model.controller, range(3), world_model=toy_world_model, temperature=temperature)
+        for temperature in (0.2, None)
+    )
+    scores = [each["score"] for each in report["episodes"]["dream"]]
+    assert scores == [each.score for each in asked] != [each.score for each in usual]
+    assert report["temperature"] == pytest.approx(0.2)
+
+
+def test_table_has_quartiles_in_their_order() -> None:
+    summary = {"mean": 50.0, "std": 9.0, "lower_quartile": 11.0, "median": 22.0, "upper_quartile": 33.0}
+    shares = {"share_solved": 0.25, "share_complete": 0.5, "share_failed": 0.75, "episodes": 4}
+    rule = ScoreRule(solved=900.0, complete="lap", failed="left")
+    header, *_, row = command.format_table({"reality": summary | shares}, rule).splitlines()
+    assert header.split() == ["mean", "±", "std", "quartiles", "over", "900", "lap", "left", "episodes"]
+    assert row.split() == ["reality", "50.0", "±", "9.0", "11", "22", "33", "25%", "50%", "75%", "4"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +12,7 @@ from dreamgym.dream.core import DreamCore
 from dreamgym.errors import ActionError, ConfigError
 from dreamgym.evaluate import evaluate_dream
 from dreamgym.world_model import WorldModel
+from tests.conftest import ModelFactory
 from tests.support.corridor import corridor_model
 from tests.support.policies import Constant, Noting
 
@@ -63,3 +67,12 @@ def test_another_world_is_scored_by_its_rule_and_its_time_limit() -> None:
     assert [(each.score, each.length, each.failed, each.complete) for each in left] == [(100.0, 100, False, False)] * 2
     with pytest.raises(ActionError):
         evaluate_dream(Constant(0, 0, 0), [1], world_model=model)
+
+
+def test_a_dream_says_how_it_ended(toy_world_model: WorldModel, make_world_model: ModelFactory) -> None:
+    memory = copy.deepcopy(toy_world_model.memory)
+    memory.termination_head.bias.fill_(40.0)  # type: ignore[union-attr]
+    ending, lap = replace(toy_world_model, memory=memory), make_world_model(lap_units=0.5)
+    found = [evaluate_dream(Constant(0, 1, 0), range(3), world_model=model) for model in (ending, lap)]
+    assert [(each.failed, each.complete, each.length) for each in found[0]] == 3 * [(True, False, 1)]
+    assert [(each.failed, each.complete, each.progress) for each in found[1]] == 3 * [(False, True, lap.rewards.cap)]

@@ -23,8 +23,9 @@ from dreamgym.errors import ActionError, BundleVersionError, ConfigError, SeedEr
 from dreamgym.evaluate import EpisodeScore, RealSettings, evaluate_player, evaluate_real, real
 from dreamgym.evaluate.real import play_episodes, validation_returns
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.base import to_card
 from dreamgym.worlds.car_racing.world import CAR_RACING
-from tests.support.corridor import CORRIDOR, corridor_model
+from tests.support.corridor import CORRIDOR, Corridor, corridor_model
 from tests.support.policies import Constant, Noting
 
 pytestmark = pytest.mark.usefixtures("forked_workers", "no_worker_is_left")
@@ -246,3 +247,19 @@ def test_a_bad_action_is_named(toy_world_model: WorldModel, workers: int, action
 def test_a_policy_that_cannot_be_sent_is_named(toy_world_model: WorldModel) -> None:
     with pytest.raises(ConfigError, match="pickled"):
         evaluate_real(lambda seen: seen[:, :3], [1, 2], workers=2, world_model=toy_world_model, settings=SHORT)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_episode_says_how_it_ended(complete: bool) -> None:
+    class Finishing(Corridor):
+        def step(self, action: int) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+            return self._frame(), 1.0, True, False, {"complete": complete}
+
+    rewards = replace(CORRIDOR.rewards, cap=1.0)
+    world, model = replace(CORRIDOR, rewards=rewards, make_env=lambda **_: Finishing()), corridor_model()
+    model.card["rewards"] = to_card(rewards)
+    for (result,) in (
+        evaluate_real(Constant(0.0), [1], workers=1, world_model=model, world=world),
+        evaluate_player("walker", [1], world, workers=1),
+    ):
+        assert (result.complete, result.failed, result.length) == (complete, not complete, 1)

@@ -67,3 +67,15 @@ def test_one_episode_has_no_spread() -> None:
     summary = summarize([score(926.3)])
     assert (summary["std"], summary["standard_error"], summary["share_solved"]) == (None, None, None)
     assert mean_and_spread(summary, 1) == "926.3"
+
+
+def test_quartiles_shares_and_curve_are_as_by_hand() -> None:
+    ends = ((False, True), (True, False), (False, False), (False, False))  # complete, failed
+    scores = [
+        EpisodeScore(seed, 10.0 * seed, 100, complete, failed, 0.25 * seed, 280.0, (seed, 10.0 * seed), 1.0)
+        for seed, (complete, failed) in enumerate(ends)
+    ]
+    summary = summarize(scores)
+    assert [summary[name] for name in ("lower_quartile", "median", "upper_quartile")] == [7.5, 15.0, 22.5]
+    assert (summary["share_complete"], summary["share_failed"]) == (0.25, 0.25)
+    assert (summary["mean_progress"], summary["mean_curve"]) == (0.375, [1.5, 15.0])

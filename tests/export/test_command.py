@@ -10,6 +10,8 @@ import pytest
 from safetensors.numpy import load
 
 from dreamgym import cli
+from dreamgym.export.command import onnx_files
+from tests.support.corridor import corridor_model
 
 onnx = pytest.importorskip("onnx")
 
@@ -34,3 +36,21 @@ def test_another_folder_is_left_alone(toy_bundle: Path, tmp_path: Path, capsys: 
     assert cli.main(["export", str(toy_bundle), "--out", str(tmp_path)]) == 2
     assert "thesis.tex" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_half_stores_weights_in_float16_and_says_so(toy_bundle: Path, tmp_path: Path) -> None:
+    sizes = {}
+    for weights, options in (("float32", []), ("float16", ["--half"])):
+        out = tmp_path / weights
+        assert cli.main(["export", str(toy_bundle), "--out", str(out), *options]) == 0
+        assert json.loads((out / "manifest.json").read_text())["weights"] == weights
+        sizes[weights] = (out / "decoder.onnx").stat().st_size
+    assert sizes["float16"] < 0.6 * sizes["float32"]
+
+
+def test_manifest_is_of_the_bundle() -> None:
+    world_model = corridor_model()
+    world_model.card |= {"latent_noise": 0.25, "temperature": 1.5}
+    told = json.loads(onnx_files(world_model)["manifest.json"])
+    names = ("world", "fps", "max_episode_steps", "temperature", "latent_noise", "proportions")
+    assert [told[name] for name in names] == ["Corridor", 20, 100, 1.5, 0.25, [2.0, 1.0]]

@@ -9,15 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from dreamgym.config import MemoryConfig, PipelineConfig
+from dreamgym.controller.linear import LinearController
 from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.fidelity import verdict
 from dreamgym.files import claim_folder, to_json, write_json
 from dreamgym.pipeline import command, train_all
+from dreamgym.pipeline.report import validation_runs
 from dreamgym.pipeline.rounds import Round
-from dreamgym.pipeline.stages import check, memory_config
+from dreamgym.pipeline.stages import check, evolve_config, memory_config, recording_config
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds import registry
 from dreamgym.worlds.base import Recording
@@ -207,14 +211,20 @@ def test_a_run_again_with_fewer_rounds_keeps_the_best_of_all(tmp_path: Path, mon
 
 
 @pytest.mark.slow
-def test_a_round_from_nothing(tmp_path: Path) -> None:
+def test_a_round_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What further rounds begin with is shown on a smaller world, in ``tests/test_toy_world.py``."""
-    run = tmp_path / "run"
+    run, judged, diagnose = tmp_path / "run", [], verdict.diagnose
+    monkeypatch.setattr(
+        verdict, "diagnose", lambda found, **options: judged.append(found) or diagnose(found, **options)
+    )
     world = WorldModel.load(train_all(small(run, rounds=1)))
     found = json.loads((run / "round-0.json").read_text(encoding="utf-8"))
     assert world.controller is not None
     assert world.card["scores"]["validation"]["mean"] == found["real"]["mean"]
     assert found["frames"] >= 200 + 300
+    (returns,) = (each["controller"] for each in judged)
+    assert returns == {"real": found["real"]["mean"], "dream": found["dream"]["1.0"]["mean"]}
+    assert returns["real"] != returns["dream"]
 
     page = (run / "round-0.md").read_text(encoding="utf-8")
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", page)
@@ -227,3 +237,46 @@ def test_a_round_remembers_states_where_the_first_one_does(tmp_path: Path) -> No
     for asked, expected in ((500, 1250), (0, 0)):
         config = small(tmp_path, memory={"remember_every": asked})
         assert memory_config(config, Round(tmp_path, 1)).remember_every == expected
+
+
+def test_a_later_round_goes_on_from_the_one_before(tmp_path: Path) -> None:
+    settings = {"memory": {"learning_rate": 4e-3}, "evolve": {"sigma": 0.4}, "seed": 7}
+    config = small(tmp_path, **settings)
+    first, second, fifth = (Round(tmp_path, number) for number in (0, 1, 4))
+    assert memory_config(config, first).initial is None
+    later = memory_config(config, second)
+    assert (later.initial, later.learning_rate, later.seed) == (first.memory, 2e-3, 8)
+    assert (later.recent_share, later.recent_folders, memory_config(config, fifth).recent_folders) == (0.4, 1, 3)
+    assert [path.name for path in later.latents] == ["aimless", "scripted", "episodes-1"]  # V's is first's last
+    played = recording_config(config, second, "episodes-1")
+    assert (played.controller, played.world_model, played.seed) == (first.controller, first.world, 8)
+    search, again = evolve_config(config, first), evolve_config(config, second)
+    assert (search.initial, search.sigma, search.seed) == (None, 0.4, 7)
+    assert (again.initial, again.sigma, again.seed) == (first.controller, 0.2, 8)
+    zero = evolve_config(small(tmp_path, from_zero=True, **settings), second)
+    assert (zero.initial, zero.sigma) == (None, 0.4)
+
+
+def test_the_best_rounds_controller_and_scores_are_kept(tmp_path: Path, toy_world_model: WorldModel) -> None:
+    for number in (0, 1, 2):
+        this = Round(tmp_path, number)
+        toy_world_model.save(this.world)
+        this.evolution.mkdir()
+        LinearController.from_parameters(np.full(63, number, np.float32)).save(this.controller)
+    best = {"round": 1, "real": {"mean": 3.0}, "dream": {"1.0": {"mean": 4.0}}}
+    kept = WorldModel.load(command._keep(small(tmp_path), best))
+    assert kept.controller is not None and set(kept.controller.parameters.tolist()) == {1.0}
+    assert kept.card["scores"] == {"validation": {"mean": 3.0}, "dream": {"1.0": {"mean": 4.0}}}
+
+
+def test_summary_tells_what_is_left(tmp_path: Path) -> None:
+    real, dream = {"mean": 700.0, "std": 9.0, "best": 800.0}, {"1.0": {"mean": 750.0}}
+    reports = [{"round": number, "real": real, "dream": dream, "seconds": 600.0} for number in (0, 1)]
+    told = command._summary(reports, small(tmp_path, rounds=6))
+    assert told == "round 1: real 700 ± 9 (best 800); dream 750 at tau 1.0; 20 min so far, 40 or less to go"
+
+
+def test_validation_runs_are_after_so_many_generations(tmp_path: Path) -> None:
+    entries = [{"generation": 0}, {"generation": 19, "validation": [1.0, 3.0]}]
+    (tmp_path / "generations.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    assert validation_runs(tmp_path) == [{"generations": 20, "mean": 2.0}]

@@ -187,3 +187,13 @@ def test_interrupted_window_saves_the_episode(steady_world_model: WorldModel, tm
     for path in (folder / "dreams").iterdir():
         read_episode(path)
     assert list((folder / "dreams").iterdir())
+
+
+def test_saved_episodes_say_what_decides_their_frames(steady_world_model: WorldModel, tmp_path: Path) -> None:
+    session = saving_session(steady_world_model, tmp_path, view="both", seed=11)
+    for _ in range(20):
+        session.tick(AHEAD)
+    session.close()
+    ((path,), (dreamt,)) = (episode_paths(folder) for folder in (tmp_path, tmp_path / "dreams"))
+    assert read_episode(path, CAR_RACING).versions == CAR_RACING.recorded_versions()
+    assert read_episode(dreamt).versions == {"preprocess": steady_world_model.preprocess_version}

@@ -13,7 +13,7 @@ import pytest
 from dreamgym.config import PlayConfig
 from dreamgym.errors import ConfigError
 from dreamgym.play.commands import BINDINGS, Command
-from dreamgym.play.loop import Loop, Window, key_code
+from dreamgym.play.loop import Loop, Window, _fitting, key_code
 from dreamgym.play.players import players
 from dreamgym.play.recordings import Recordings
 from dreamgym.play.session import Session
@@ -99,6 +99,8 @@ def test_every_commands_key_does_what_it_says(loop: Loop) -> None:
     assert session.clock.speed == 0.5
     press(loop, Command.NEW)
     assert session.seed == 2
+    send(loop, ticks=8)
+    assert session.dream.steps > 2
     press(loop, Command.RESTART)
     assert session.seed == 2
     assert session.dream.steps <= 1
@@ -195,7 +197,7 @@ def test_unbound_keys_change_nothing(loop: Loop) -> None:
     send(loop, down(pygame.K_q), up(pygame.K_q), down(pygame.K_F5), pygame.event.Event(pygame.MOUSEMOTION, pos=(1, 1)))
     after = loop.session.dream.core.get_state()
     assert all(np.array_equal(before[name], after[name]) for name in before)
-    assert loop.running
+    assert loop.running and not loop.session.inside and not loop.session.clock.paused
 
 
 def test_image_key_writes_images_under_free_names(loop: Loop, tmp_path: Path) -> None:
@@ -282,3 +284,56 @@ def test_display_that_nothing_names_is_not_asked_for(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(pygame.display, "init", lambda: pytest.fail("asked"))
     with pytest.raises(ConfigError, match=r"no display.*WAYLAND_DISPLAY.*--record"):
         Window(None)
+
+
+def test_keys_record_the_window_and_save_the_episode(loop: Loop, tmp_path: Path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    kept = tmp_path / "kept"
+    for command, name in ((Command.VIDEO, "video-001.mp4"), (Command.GIF, "video-001.gif")):
+        press(loop, command)
+        assert loop.session.message == f"Recording {kept / name}"
+        send(loop, ticks=9)
+        assert loop.recordings.recording == pytest.approx(10 / 50)  # every tick is a frame
+        press(loop, command)
+        assert loop.session.message == f"Finishing {kept / name} ..."
+        loop.recordings.close()
+        send(loop)
+        assert loop.session.message == f"Saved {kept / name}"
+    press(loop, Command.PLAYER)
+    press(loop, Command.SAVE)
+    assert "Too little to save yet" in loop.session.message
+
+
+def test_late_ticks_are_made_up_for_unless_they_are_very_late(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept = 100.0, []
+
+    class Time:
+        perf_counter = staticmethod(lambda: now)
+        sleep = staticmethod(slept.append)
+
+    monkeypatch.setattr("dreamgym.play.loop.time", Time)
+    loop._due = now
+    for late in (0.0, 0.03, 0.0, 5.0, *6 * [0.0]):  # at 50 a second; it is the clock that the waiting moves on
+        now += late
+        count = len(slept)
+        loop._wait()
+        now += sum(slept[count:])
+    # 0.03 late is 0.01 too late and made up for; of 5 seconds, a tenth is
+    assert slept == pytest.approx([0.02, 0.01, 0.02], abs=1e-6)
+
+
+def test_rate_is_of_steps_a_second(loop: Loop) -> None:
+    assert loop._rate() is None
+    loop._steps.extend([10.0, 10.02, 10.04])
+    assert loop._rate() == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(
+    ("screen", "size"),
+    [((1280, 720), (1152, 648)), ((1920, 1080), (1600, 900)), ((3840, 1080), (1600, 900)), ((640, 2000), (576, 324))],
+)
+def test_window_fits_the_screen(
+    screen: tuple[int, int], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pygame.display, "get_desktop_sizes", lambda: [screen])
+    assert _fitting() == size

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from dreamgym.dream.env import DreamCarRacingEnv
 from dreamgym.dream.rendering import resize
@@ -13,8 +17,11 @@ from dreamgym.memory.mixture import common_noise, sample_mixture
 from dreamgym.play.playable import PlayableDream, PlayableReality, expectation
 from dreamgym.play.session import Session, difference
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.base import to_card
 from dreamgym.worlds.registry import find
 from dreamgym.wrappers.latent_env import LatentCarRacingEnv
+from tests.conftest import ModelFactory
+from tests.support.corridor import CORRIDOR, Corridor
 
 AHEAD = np.array([0.1, 0.3, 0.0], np.float32)
 
@@ -131,3 +138,25 @@ def test_view_of_another_world_is_its_own_picture(corridor: Session) -> None:
     assert (view == 255).all(axis=(0, 2)).nonzero()[0].tolist() == [corridor.real.env.column]
     corridor.close()
     assert corridor.real.env.closed
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_episode_of_reality_ends_as_the_world_says(corridor_model: WorldModel, complete: bool) -> None:
+    class Finishing(Corridor):
+        def step(self, action: int) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+            return self._frame(), 1.0, True, False, {"complete": complete}
+
+    rewards = replace(CORRIDOR.rewards, cap=1.0)
+    corridor_model.card["rewards"] = to_card(rewards)
+    real = PlayableReality(corridor_model, replace(CORRIDOR, rewards=rewards, make_env=lambda **_: Finishing()))
+    real.reset(1)
+    real.step(np.zeros(1, np.float32))
+    assert real.ended == ("complete" if complete else "failed")
+
+
+def test_a_dream_whose_progress_is_whole_is_complete(make_world_model: ModelFactory) -> None:
+    dream = PlayableDream(make_world_model(lap_units=0.5))
+    dream.reset(1)
+    while dream.ended is None:
+        dream.step(AHEAD)
+    assert (dream.ended, dream.progress) == ("complete", dream.rewards.cap)

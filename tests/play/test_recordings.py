@@ -57,3 +57,19 @@ def test_episode_of_another_world_is_saved_with_its_name(corridor: Session, tmp_
     episode = read_episode(path)
     assert (episode.world, episode.total_units, episode.labels) == ("Corridor", 1.0, {})
     assert set(episode.actions.ravel().tolist()) <= {-1.0, 0.0, 1.0}
+
+
+def test_save_key_saves_what_is_played_alone_and_not_what_is_saved_anyway(
+    steady_world_model: WorldModel, tmp_path: Path
+) -> None:
+    session = Session(steady_world_model, players(steady_world_model), find("CarRacing"), view="both", seed=11)
+    for _ in range(20):
+        session.tick(AHEAD)
+    anyway = Recordings(PlayConfig(out=tmp_path, save_episodes=tmp_path / "all"), session.fps)
+    assert f"saved to {tmp_path / 'all'}" in anyway.save_episodes(session)
+    assert list(tmp_path.iterdir()) == []
+    session.set_view("reality")
+    assert "Saved" in Recordings(PlayConfig(out=tmp_path), session.fps).save_episodes(session)
+    assert len(episode_paths(tmp_path / "episodes")) == 1
+    assert not (tmp_path / "episodes" / "dreams").exists()
+    session.close()

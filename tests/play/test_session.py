@@ -9,10 +9,11 @@ import pytest
 
 from dreamgym.errors import ConfigError
 from dreamgym.play.commands import TEMPERATURES, Command, change_temperature, obey
-from dreamgym.play.players import choose, players
+from dreamgym.play.players import PolicyPlayer, choose, players
 from dreamgym.play.session import SPEEDS, Clock, Session, View, difference
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.registry import find
+from tests.support.policies import Noting
 
 AHEAD = np.array([0.1, 0.3, 0.0], np.float32)
 STILL = np.zeros(3, np.float32)
@@ -371,3 +372,47 @@ def test_single_step_pauses_the_clock() -> None:
     assert clock.paused
     clock.paused = False
     assert clock.tick()
+
+
+def test_message_is_shown_for_three_seconds(make_session: SessionFactory) -> None:
+    session = make_session(view="dream", seed=1)
+    session.say("hello")
+    play(session, 3 * session.fps - 1, STILL)
+    assert session.message == "hello"
+    play(session, 1, STILL)
+    assert session.message == ""
+
+
+def test_whoever_is_no_person_wakes_from_a_dream_that_is_over(make_session: SessionFactory) -> None:
+    session = make_session("controller", view="reality", seed=1)
+    play(session, 5, STILL)
+    obey(session, Command.DREAM_FROM_HERE)
+    session.dream.ended = "failed"
+    play(session, 2 * session.fps, STILL)
+    assert session.asleep
+    play(session, 2, STILL)
+    assert (session.asleep, session.seed, session.real.steps) == (False, 1, 6)  # the same episode goes on
+
+
+def test_player_that_takes_over_is_told_of_the_episode(make_session: SessionFactory) -> None:
+    session = make_session(view="dream", seed=4)
+    (player,) = (each for each in session.players if each.name == "controller")
+    assert isinstance(player, PolicyPlayer)
+    player.policy = Noting(player.policy)  # type: ignore[arg-type]
+    play(session, 3)
+    obey(session, Command.PLAYER)
+    assert session.player is player and player.policy.seeds == [[4]]
+
+
+def test_the_end_is_shown_for_as_long_after_a_dream_from_here(make_session: SessionFactory) -> None:
+    session = make_session("controller", view="reality", seed=1)
+    play(session, 5, STILL)
+    obey(session, Command.DREAM_FROM_HERE)
+    session.dream.ended = "failed"
+    play(session, 2 * session.fps + 2, STILL)
+    assert not session.asleep
+    session.real.ended = "failed"
+    play(session, 2 * session.fps, STILL)
+    assert session.seed == 1
+    play(session, 1, STILL)
+    assert session.seed == 2

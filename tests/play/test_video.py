@@ -19,8 +19,11 @@ from dreamgym.play import run
 from dreamgym.play.command import terminable
 from dreamgym.play.loop import complete
 from dreamgym.play.recordings import Recordings
+from dreamgym.play.screen import Status, draw
+from dreamgym.play.session import Session
 from dreamgym.play.video import Video, fitted
 from tests.support.processes import running, runs, wait_until
+from tests.support.surfaces import pixels
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
 
@@ -50,7 +53,7 @@ def test_key_presses_that_would_do_nothing_are_refused(toy_bundle: Path, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("press", ["5", "x:space", "5:w", "5:"])
+@pytest.mark.parametrize("press", ["5", "x:space", "²:space", "5:w", "5:"])
 def test_key_presses_that_cannot_be_read_are_refused(toy_bundle: Path, tmp_path: Path, press: str) -> None:
     with pytest.raises(ConfigError, match="FRAME:KEY"):
         run(PlayConfig(world_model=toy_bundle, record=tmp_path / "drive.mp4", press=(press,)))
@@ -241,3 +244,68 @@ def test_interrupted_recording_leaves_nothing(toy_bundle: Path, tmp_path: Path, 
         assert process.wait(300) == code
         assert wait_until(lambda: not runs(ffmpeg))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_recording_without_a_window_shows_what_is_played(
+    toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int, bool]] = []
+
+    def noting(surface: pygame.Surface, session: Session, status: Status) -> None:
+        draw(surface, session, status)
+        assert surface.get_size() == (320, 180) and pixels(surface).std() > 20
+        seen.append((session.player.name, session.real.steps, session.asleep))
+
+    monkeypatch.setattr("dreamgym.play.recordings.draw", noting)
+    press, size = ("5:space", "12:space"), (320, 180)
+    run(PlayConfig(world_model=toy_bundle, record=tmp_path / "a.mp4", frames=20, press=press, size=size, seed=3))
+    steps = [*range(1, 6), *7 * [5], *range(6, 14)]  # reality waits while the dream goes on from it
+    assert seen == [("controller", count, 5 <= frame < 12) for frame, count in enumerate(steps)]
+
+
+def test_a_gif_ends_before_it_fills_the_memory_and_an_mp4_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamgym.play.video._LONGEST_GIF", 0.2)
+    surface = pygame.Surface((64, 36))
+    for suffix, ends in ((".gif", True), (".mp4", False)):
+        recordings = Recordings(PlayConfig(out=tmp_path), 50)
+        recordings.toggle_video(surface, suffix)
+        for _ in range(10):
+            assert recordings.recording is not None
+            recordings.show(surface)
+        assert (recordings.recording is None) == ends
+        recordings.close()
+        assert ("long enough" in str(recordings.news())) == ends
+
+
+def test_a_gif_goes_on_for_ever_and_is_not_too_wide(tmp_path: Path) -> None:
+    video = Video(tmp_path / "a.gif", (1280, 720), 50)
+    add(video, pygame.Surface((1280, 720)), 8)
+    content = video.finish().read_bytes()
+    assert (int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little")) == (960, 540)
+    assert b"NETSCAPE2.0\x03\x01\x00\x00\x00" in content  # repeated 0 times is for ever
+
+
+def test_what_becomes_of_a_video_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(video: Video, *_: object) -> None:
+        video.discard()
+        raise WorkerError("ffmpeg failed")
+
+    surface = pygame.Surface((64, 36))
+    (tmp_path / "file").touch()
+    beneath = Recordings(PlayConfig(out=tmp_path / "file"), 50)
+    assert "Could not begin a video" in beneath.toggle_video(surface, ".mp4")
+    assert "Could not save the image" in beneath.image(surface)
+    assert beneath.recording is None
+    for method in ("add", "finish"):
+        recordings = Recordings(PlayConfig(out=tmp_path), 50)
+        with monkeypatch.context() as patch:
+            patch.setattr(Video, method, fail)
+            recordings.toggle_video(surface, ".mp4")
+            for _ in range(2):
+                recordings.show(surface)
+            assert (recordings.recording is None) == (method == "add")
+            recordings.close()
+        assert [recordings.news(), recordings.news()] == ["ffmpeg failed", None]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
