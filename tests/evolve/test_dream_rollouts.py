@@ -63,6 +63,7 @@ def test_scores_do_not_depend_on_the_number_of_processes(config: EvolveConfig):
     assert not np.array_equal(one.returns, other.returns)
 
 
+@pytest.mark.usefixtures("one_thread")  # as in the processes that try candidates
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 9])
 def test_outputs_do_not_depend_on_the_other_candidates(size: int):
     generator = torch.Generator().manual_seed(size)
