@@ -3,9 +3,9 @@
     python docs/examples/sb3_ppo.py --out runs/sb3-ppo                       # train; writes model.zip and training.json
     python docs/examples/sb3_ppo.py --out runs/sb3-ppo --evaluate      # the real score; writes real.json
 
-All learning is in the dream. Of the last three checkpoints, the one that drives best on 48 real validation tracks is
-kept. --evaluate drives test tracks, on which nothing is ever chosen. The same seed gives the same policy again, on
-processors of one kind with as many threads.
+All learning is in the dream. Checkpoints are running means of the weights; of the last three, the one that drives best
+on 48 real validation tracks is kept. --evaluate drives test tracks, on which nothing is ever chosen. The same seed gives
+the same policy again, on processors of one kind with as many threads.
 Needs: pip install ".[sb3,train]"
 """
 
@@ -270,7 +270,7 @@ def main() -> None:
     parser.add_argument("--progress-limit", type=float, default=1.2, help="points a frame that progress may pay")
     parser.add_argument("--missed-tile-penalty", type=float, default=30.0, help="for a tile left behind untouched")
     parser.add_argument("--noise", type=float, default=0.07, help="on the features, while learning")
-    parser.add_argument("--average", type=float, default=0.0, help="share of the saved mean that an update leaves")
+    parser.add_argument("--average", type=float, default=0.97, help="share of the saved mean that an update leaves")
     parser.add_argument("--validation", type=int, default=48, help="validation tracks; 0: the last checkpoint is kept")
     parser.add_argument("--workers", type=int, default=2, help="processes that drive validation tracks")
     parser.add_argument("--seed", type=int, default=0)

@@ -11,7 +11,7 @@ from dreamgym.worlds.registry import canonical
 __all__ = ["name_world", "require", "require_not_negative", "require_positive", "require_seed"]
 
 SEEDS: Final = 2**62
-"""Seeds are less; torch takes no more than twice as many, and a run counts on from its seed."""
+"""Seeds are less: a run counts on from its seed, and a tensor holds integers below twice as many."""
 
 
 def require(condition: bool, name: str, wanted: str, got: object) -> None:

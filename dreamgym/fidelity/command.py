@@ -109,7 +109,9 @@ def _measure(
     horizon: int,
 ) -> dict[str, Any]:
     if (config.out / PAGE).exists():
-        return read_object(config.out / "report.json")
+        report = read_object(config.out / "report.json")
+        if {entry["policy"] for entry in report["policies"]} == set(policies):
+            return report
     started, steps = time.monotonic(), max_episode_steps or world.max_episode_steps
     bad = [name for name in world.probes if name in policies]
     dream_seeds = range(config.seed, config.seed + config.dream_episodes)

@@ -49,7 +49,8 @@ def check(config: PipelineConfig) -> None:
     require(max(lengths) > LEAST_BURN_IN, "recordings", f"a length of more than {LEAST_BURN_IN} steps", sorted(lengths))
     vision_config(config)
     _check_evolution(config)
-    own = sorted({name for recording in config.recordings.values() for name in recording.mix} & set(CONTROLLERS))
+    played = {name for recording in config.recordings.values() for name, share in recording.mix.items() if share > 0}
+    own = sorted(played & set(CONTROLLERS))
     require(not own, "recordings", "players of the world, as there is no controller yet", own)
     for this in (Round(config.out, 0), Round(config.out, config.rounds - 1)):
         for name in _recorded(config, this):
@@ -122,8 +123,8 @@ def _require_same(this: Round) -> None:
         shutil.rmtree(this.world)
         raise OutputFolderError(
             f"{this.run}: expected to make round {this.number}'s world model again, in which its controller evolved, "
-            "and got another one, as processors, threads and versions of torch round differently; go on where the run "
-            "was made, or begin another run"
+            "and got another one, as processors, threads and versions of torch round differently; remove vision, latents "
+            "and memory-* and go on where the run was made, or begin another run"
         )
 
 

@@ -288,7 +288,7 @@ class Session:
         if view != "dream" and not self.real.begun:
             _ = self.real.env
             self._start(self.real)
-        self.view, self.asleep = view, False
+        self.view, self.asleep, self._resting = view, False, 0
         if view == "both":
             self.follow()
         elif view == "dream" and (self.dream.from_reality or not self.dream.begun):
