@@ -4,8 +4,8 @@
     python docs/examples/sb3_ppo.py --out runs/sb3-ppo --evaluate      # the real score; writes real.json
 
 All learning is in the dream. Checkpoints are running means of the weights; of the last three, the one that drives best
-on 48 real validation tracks is kept. --evaluate drives test tracks, on which nothing is ever chosen. The same seed gives
-the same policy again, on processors of one kind with as many threads.
+on 48 real validation tracks is kept. --evaluate drives test tracks, on which nothing is ever chosen. The same seed
+gives the same policy again, on processors of one kind with as many threads.
 Needs: pip install ".[sb3,train]"
 """
 

@@ -123,8 +123,8 @@ def _require_same(this: Round) -> None:
         shutil.rmtree(this.world)
         raise OutputFolderError(
             f"{this.run}: expected to make round {this.number}'s world model again, in which its controller evolved, "
-            "and got another one, as processors, threads and versions of torch round differently; remove vision, latents "
-            "and memory-* and go on where the run was made, or begin another run"
+            "and got another one, as processors, threads and versions of torch round differently; remove vision, "
+            "latents and memory-* and go on where the run was made, or begin another run"
         )
 
 
