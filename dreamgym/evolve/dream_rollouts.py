@@ -47,7 +47,7 @@ def linear_outputs(parameters: Tensor, size: int) -> Callable[[Tensor], Tensor]:
     """
     weights = parameters[:, :-size].unflatten(1, (size, -1)).transpose(1, 2)  # (P, observation, A)
     bias = parameters[:, None, -size:]
-    # With as many columns as that a candidate's bits do not depend on how many others there are; with three neither.
+    # With three columns, or a multiple of four, a candidate's bits do not depend on how many others there are.
     more = -size % 4 if size != 3 else 0
     weights, bias = F.pad(weights, (0, more)).contiguous(), F.pad(bias, (0, more))
     return lambda features: torch.baddbmm(bias, features, weights)[..., :size]
