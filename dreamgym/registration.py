@@ -60,10 +60,10 @@ def register_world(world: World) -> None:
 
 def _register_ids(world: World) -> None:
     own = world.name if world.name in _OWN_MANUALS else ""
-    arguments = {} if world.name == registry.DEFAULT else {"world": world.name}
     limit = world.max_episode_steps
-    _register(world.dream_id, f"{_DREAM}:Dream{own}Env", _DREAMS, limit, arguments)
-    _register(world.latent_id, f"{_LATENT}:Latent{own}Env", _LATENTS, limit, arguments)
+    _register(world.dream_id, f"{_DREAM}:Dream{own}Env", _DREAMS, limit, {"world": world.name})
+    # Reality needs the description, which a process of its own may have to import.
+    _register(world.latent_id, f"{_LATENT}:Latent{own}Env", _LATENTS, limit, {"world": world.origin or world.name})
 
 
 def _register(

@@ -21,7 +21,7 @@ __all__ = ["for_each_tile", "one_thread_for_long", "single_thread"]
 
 T = TypeVar("T")
 
-_LOCK = threading.RLock()
+_lock = threading.RLock()
 _pool: tuple[int, int, ThreadPoolExecutor] | None = None  # process id, workers, pool
 
 
@@ -34,7 +34,7 @@ def single_thread() -> Iterator[int]:
     The setting is partly the process's (MKL) and partly the calling thread's (OpenMP), so only one thread may be in
     here at a time: a second one would take the first one's 1 for the user's wish.
     """
-    with _LOCK:
+    with _lock:
         threads = torch.get_num_threads()
         if threads == 1:
             yield 1
@@ -49,13 +49,13 @@ def single_thread() -> Iterator[int]:
 @contextmanager
 def one_thread_for_long() -> Iterator[None]:
     """As :func:`single_thread`, around what takes so long that other threads must be let in meanwhile."""
-    with _LOCK:
+    with _lock:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
     try:
         yield
     finally:
-        with _LOCK:
+        with _lock:
             torch.set_num_threads(threads)
 
 
@@ -102,3 +102,13 @@ def _workers(count: int) -> ThreadPoolExecutor:
 
 def _settle() -> None:
     torch.set_num_threads(1)
+
+
+def _unlock() -> None:
+    """A fork may come while another thread is inside, which its child does not have: nobody would let it in."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)

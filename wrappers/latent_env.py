@@ -90,6 +90,7 @@ class LatentEnv(Remade, gym.Env[NDArray[Any], Any]):
     ) -> None:
         require_flag("exact_drawing", exact_drawing)
         opened, described = open_world(world_model, world)
+        described.actions.space(continuous)  # refuses what is no choice of the world's
         real = described.make_env(
             render_mode=render_mode,
             max_episode_steps=parse_steps("time_limit", time_limit, described.max_episode_steps),
@@ -101,7 +102,8 @@ class LatentEnv(Remade, gym.Env[NDArray[Any], Any]):
         except BaseException:
             real.close()
             raise
-        self.metadata = {**METADATA, "render_fps": described.fps}
+        modes = [mode for mode in METADATA["render_modes"] if mode in real.metadata.get("render_modes", ())]
+        self.metadata = {**METADATA, "render_modes": modes, "render_fps": described.fps}
         self.render_mode = render_mode
         self.world_model = self._latent.world_model
         self.observation_space = self._latent.observation_space
@@ -124,7 +126,7 @@ class LatentEnv(Remade, gym.Env[NDArray[Any], Any]):
         return observation, reward, bool(terminated), bool(truncated), info
 
     def render(self) -> NDArray[np.uint8] | None:
-        """The real environment's picture, or None in the mode "human".
+        """The real environment's picture; None in the mode "human", and without a mode.
 
         Such as uint8 of shape (400, 600, 3).
 
@@ -132,6 +134,9 @@ class LatentEnv(Remade, gym.Env[NDArray[Any], Any]):
             ResetNeededError: before the first reset.
         """
         self._latent.encoder.require_reset()
+        if self.render_mode is None:
+            gym.logger.warn('render() needs a mode: gym.make(..., render_mode="rgb_array")')
+            return None
         picture: NDArray[np.uint8] | None = self._latent.render()  # type: ignore[assignment]
         return picture
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
@@ -88,6 +89,7 @@ class LatentVectorEnv(Remade, VectorEnv[NDArray[Any], Any, NDArray[Any]]):
             raise ConfigError(f'expected vectorization to be "sync" or "async", got {vectorization!r}')
         self.autoreset_mode = parse_autoreset_mode(autoreset_mode)
         opened, described = open_world(world_model, world)
+        described.actions.space(continuous)  # refuses what is no choice of the world's
         limit = parse_steps("max_episode_steps", max_episode_steps, described.max_episode_steps)
         self.metadata = {**METADATA, "render_fps": described.fps, "autoreset_mode": self.autoreset_mode}
         make = partial(
@@ -127,7 +129,17 @@ class LatentVectorEnv(Remade, VectorEnv[NDArray[Any], Any, NDArray[Any]]):
         return self._latent.step(actions)
 
     def render(self) -> tuple[Any, ...] | None:
-        """The real environments' pictures, one each, such as uint8 of shape (400, 600, 3)."""
+        """The real environments' pictures, one each; None without a mode.
+
+        Such as uint8 of shape (400, 600, 3).
+
+        Raises:
+            ResetNeededError: before the first reset.
+        """
+        self._latent.encoder.require_reset()
+        if self.render_mode is None:
+            gym.logger.warn('render() needs a mode: gym.make_vec(..., render_mode="rgb_array")')
+            return None
         return self._latent.render()
 
     def close_extras(self, **kwargs: Any) -> None:

@@ -147,7 +147,13 @@ class SB3VecEnv(VecEnv):
         """
         name = _SINGLE.get(attr_name, attr_name)
         layer = self._layer(name)
-        values = self._inside(name).call(name) if layer is None else split_rows(getattr(layer, name), self.num_envs)
+        inside = self._layer("envs")
+        if layer is not None:
+            values = split_rows(getattr(layer, name), self.num_envs)
+        elif inside is not None:
+            values = [env.get_wrapper_attr(name) for env in inside.envs]
+        else:
+            values = self._inside(name).call(name)
         return [values[index] for index in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Indices = None) -> None:
@@ -195,17 +201,19 @@ class SB3VecEnv(VecEnv):
         """
         if method_name in ("reset", "step"):
             raise ConfigError(f"env_method: {method_name} is for all environments at once; call {method_name}() itself")
-        if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
+        order = list(self._get_indices(indices))
+        if sorted(order) != list(range(self.num_envs)):
             raise ConfigError(
                 f"a native vector environment's methods act on all environments: expected indices=None, got {indices}"
             )
         layer = self._layer(method_name)
         if layer is None:
-            return list(self._inside(method_name).call(method_name, *method_args, **method_kwargs))
-        result = getattr(layer, method_name)(*method_args, **method_kwargs)
-        if isinstance(result, (tuple, list)) and len(result) == self.num_envs:
-            return list(result)
-        return split_rows(result, self.num_envs)
+            result = self._inside(method_name).call(method_name, *method_args, **method_kwargs)
+        else:
+            result = getattr(layer, method_name)(*method_args, **method_kwargs)
+        one_each = isinstance(result, (tuple, list)) and len(result) == self.num_envs
+        rows = list(result) if one_each else split_rows(result, self.num_envs)
+        return [rows[index] for index in order]
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Indices = None) -> list[bool]:
         """Whether a wrapper of this class is around each environment, Gymnasium's vector wrappers included."""
@@ -248,8 +256,7 @@ def _vector_env(env: Any, num_envs: int | None, kwargs: dict[str, Any]) -> Vecto
     if num_envs is not None:
         require_count("num_envs", num_envs)
     if isinstance(env, str):
-        arguments = {"autoreset_mode": AutoresetMode.SAME_STEP, **kwargs}
-        env = gym.make_vec(env, num_envs=1 if num_envs is None else num_envs, **arguments)
+        env = _made(env, 1 if num_envs is None else num_envs, kwargs)
     elif not isinstance(env, VectorEnv):
         raise ConfigError(
             f"expected an id or a vector environment, got {env!r}; put functions that make environments into "
@@ -266,6 +273,23 @@ def _vector_env(env: Any, num_envs: int | None, kwargs: dict[str, Any]) -> Vecto
     if isinstance(env.single_observation_space, (Dict, Tuple)):
         raise ConfigError(f"SB3VecEnv expected observations that are one array, got {env.single_observation_space}")
     return env  # type: ignore[no-any-return]
+
+
+def _made(env_id: str, num_envs: int, kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
+    """Environments that reset in the step they end in: the id's own vector environment, or Gymnasium's of single ones."""
+    mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    if kwargs.get("vectorization_mode") in ("sync", "async"):
+        vector_kwargs = {**mode, **(kwargs.get("vector_kwargs") or {})}
+        return gym.make_vec(env_id, num_envs, **{**kwargs, "vector_kwargs": vector_kwargs})
+    try:
+        return gym.make_vec(env_id, num_envs, **{**mode, **kwargs})
+    except TypeError as error:
+        if "autoreset_mode" not in str(error):
+            raise
+        raise ConfigError(
+            f"{env_id} has no vector environment that takes autoreset_mode; give SB3VecEnv "
+            'vectorization_mode="sync" or "async" as well'
+        ) from error
 
 
 def _rescaling(space: Space[Any]) -> Callable[[NDArray[Any]], NDArray[np.float32]]:

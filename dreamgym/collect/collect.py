@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from dreamgym import parallel
 from dreamgym.config import CollectConfig
-from dreamgym.data.episodes import Episode, pack_episode, read_episode
+from dreamgym.data.episodes import Episode, pack_episode, read_episode, require_labels
 from dreamgym.data.seeds import COLLECTION_SEEDS, refuse_test_seeds
 from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, OutputFolderError
 from dreamgym.files import claim_folder, file_sha256, write_bytes
 from dreamgym.world_model import locate
-from dreamgym.worlds.base import Player, World
+from dreamgym.worlds.base import LabelRecorder, Player, World
 from dreamgym.worlds.real_envs import RealEnvs
 from dreamgym.worlds.registry import find
 
@@ -94,6 +94,9 @@ def record_episode(
 
     Raises:
         ActionError: the player's action is of another shape, out of range or not finite.
+        ConfigError: the world's recorder does not give a label that M is to learn.
+        EpisodeFileError: it gives one of another shape.
+        ObservationError: the world's preprocessing does not give pictures for V.
     """
     envs = RealEnvs(find(world), keep=False) if envs is None else envs
     world = envs.world
@@ -127,14 +130,28 @@ def record_episode(
             seed=seed,
             player=player_name,
             versions=world.recorded_versions(),
-            labels={} if recorder is None else recorder.labels(),
+            labels={} if recorder is None else _labels(recorder, world, len(actions)),
             world=world.name,
         )
 
 
+def _labels(recorder: LabelRecorder, world: World, steps: int) -> Mapping[str, NDArray[np.float32]]:
+    """What the recorder saw, all of what M is to learn among it: a label that is missing would train nothing."""
+    labels = recorder.labels()
+    wanted = {each.label for each in world.labels.auxiliaries}
+    if not wanted <= set(labels):
+        raise ConfigError(
+            f"labels: expected the recorder of {world.name} to give {sorted(wanted)}, which its auxiliaries learn; got "
+            f"{sorted(labels)}"
+        )
+    require_labels(f"the recorder of {world.name}", labels, steps, world)
+    return labels
+
+
 def _frame(world: World, observation: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The preprocessed frame, a copy: an environment may show every frame in the same array."""
-    return np.array(world.preprocess(observation))
+    # In a batch, as the encoder calls it: a `convert` that takes single frames only fails here, not hours later.
+    return np.array(world.preprocess(observation[None])[0])
 
 
 def _executed(world: World, given: Any, player: str) -> NDArray[np.float32]:

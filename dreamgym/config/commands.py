@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dreamgym.config.bundles import BundleSettings, WorldSettings
+from dreamgym.config.bundles import WorldSettings
 from dreamgym.config.checks import name_world, require, require_positive, require_seed
 from dreamgym.config.workers import WorkerSettings
 
@@ -44,6 +44,7 @@ class EvaluateConfig(WorldSettings, WorkerSettings):
     """For an SB3 policy trained behind VecNormalize, the statistics that its save wrote; unpickled as well."""
 
     def __post_init__(self) -> None:
+        name_world(self)
         self._require_workers()
 
 
@@ -122,6 +123,7 @@ class PlayConfig(WorldSettings):
     """Statistics that an SB3 archive's observations were normalized with; unpickled, too."""
 
     def __post_init__(self) -> None:
+        name_world(self)
         require(self.frames > 0, "frames", "a positive number", self.frames)
         require(
             self.record is None or self.record.suffix.lower() in (".mp4", ".gif"),
@@ -144,7 +146,7 @@ class PlayConfig(WorldSettings):
 
 
 @dataclass(frozen=True)
-class ExportConfig(BundleSettings):
+class ExportConfig(WorldSettings):
     """Write a world model for runtimes that have no torch.
 
     M's step, V's decoder and encoder, C, and start states.
@@ -156,10 +158,16 @@ class ExportConfig(BundleSettings):
     half: bool = False
     """Store weights in float16: half the size, and pictures differ by a level of 255 in places."""
 
+    def __post_init__(self) -> None:
+        name_world(self)
+
 
 @dataclass(frozen=True)
-class WebConfig(BundleSettings):
+class WebConfig(WorldSettings):
     """Make a page on which anyone plays in the dream, without a server."""
 
     out: Path = Path("dream.html")
     """One file that opens by double click; or, for a web server, a folder (a name that does not end in .html)."""
+
+    def __post_init__(self) -> None:
+        name_world(self)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dreamgym.config.checks import require
+from dreamgym.config.checks import name_world, require
 from dreamgym.worlds.registry import DEFAULT
 
 __all__ = ["ImportConfig"]
@@ -38,6 +38,7 @@ class ImportConfig:
     """Frames are negatives, as those that the reference code of World Models records of CarRacing."""
 
     def __post_init__(self) -> None:
+        name_world(self)
         given = (self.action_low, self.action_high)
         low, high = (-1.0, 1.0) if None in given else given
         require(given.count(None) != 1, "action_low", "action_low and action_high, or neither", given)

@@ -229,6 +229,7 @@ class AssembleConfig(_Sizes):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        name_world(self)
         require_positive(self, "temperature")
         require_not_negative(self, "latent_noise", "factor_gain")
         require_seed(self)

@@ -215,7 +215,9 @@ def read_episode(path: Path, world: World | None = None) -> Episode:
     return episode
 
 
-def require_labels(path: Path, labels: Mapping[str, NDArray[Any]], steps: int, world: World | None = None) -> None:
+def require_labels(
+    path: Path | str, labels: Mapping[str, NDArray[Any]], steps: int, world: World | None = None
+) -> None:
     """Raise :class:`~dreamgym.errors.EpisodeFileError` where a file's labels do not fit an episode of so many steps.
 
     Those that a world has must have its shapes.

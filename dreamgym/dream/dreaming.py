@@ -93,7 +93,13 @@ class Dreaming:
         """Go back to a saved state: what follows is the same to the bit.
 
         A time limit around the environment has its own count.
+
+        Raises:
+            ConfigError: a state of something else, another world model or precision; nothing has changed then.
         """
+        missing = [name for name in ("core", "np_random", "np_random_seed") if name not in state]
+        if missing:
+            raise ConfigError(f"expected a state that get_state() gave, got one without {missing}")
         self.core.set_state(state["core"])
         self._np_random = deepcopy(state["np_random"])
         self._np_random_seed = state["np_random_seed"]

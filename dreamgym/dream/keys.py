@@ -11,23 +11,41 @@ from dreamgym.worlds.base import ActionSet, Key
 
 __all__ = ["keys_to_action"]
 
-_ARROWS: Final = {"left": 1073741904, "right": 1073741903, "up": 1073741906, "down": 1073741905}
-"""pygame's numbers; pygame itself is not needed to say so."""
+_NUMBERS: Final = {
+    "left": 1073741904,
+    "right": 1073741903,
+    "up": 1073741906,
+    "down": 1073741905,
+    "space": 32,
+    "return": 13,
+    "tab": 9,
+    "escape": 27,
+    "backspace": 8,
+    "left ctrl": 1073742048,
+    "left shift": 1073742049,
+    "left alt": 1073742050,
+    "right ctrl": 1073742052,
+    "right shift": 1073742053,
+    "right alt": 1073742054,
+}
+"""pygame's, by its names; pygame itself is not needed to say so."""
 
 
 def keys_to_action(actions: ActionSet, continuous: bool) -> dict[tuple[int, ...], Any]:
     """Actions of single keys, and of two that move different numbers of it.
+
+    Keys whose number is not known here, such as "f1", are left out.
 
     Returns:
         Actions of the world's space by sorted key numbers: float32 of shape (A,), or ints.
     """
     made = {}
     for choice in range(max((len(key.keys) for key in actions.keys), default=0)):  # arrows, or letters
-        there = [key for key in actions.keys if len(key.keys) > choice]
+        there = [key for key in actions.keys if len(key.keys) > choice and _number(key.keys[choice]) is not None]
         pairs = itertools.combinations(there, 2)
         for held in [(key,) for key in there] + [pair for pair in pairs if pair[0].number != pair[1].number]:
             vector = _vector(actions, held)
-            numbers = tuple(sorted(_number(key.keys[choice]) for key in held))
+            numbers = tuple(sorted(number for key in held if (number := _number(key.keys[choice])) is not None))
             made[numbers] = vector if continuous else _nearest(actions, vector)
     return made
 
@@ -39,8 +57,8 @@ def _vector(actions: ActionSet, held: tuple[Key, ...]) -> Any:
     return vector
 
 
-def _number(name: str) -> int:
-    return _ARROWS[name] if name in _ARROWS else ord(name)
+def _number(name: str) -> int | None:
+    return ord(name.lower()) if len(name) == 1 else _NUMBERS.get(name.lower())
 
 
 def _nearest(actions: ActionSet, vector: Any) -> int:

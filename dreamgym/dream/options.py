@@ -78,7 +78,7 @@ def open_world_model(world_model: WorldModel | str | Path | None, world: str | N
         BundleError: the bundle is missing, damaged, or of another world.
     """
     if isinstance(world_model, WorldModel):
-        if world is not None and find(world).name != world_model.world_name:
+        if world not in (None, world_model.world_name) and find(world).name != world_model.world_name:
             raise BundleVersionError(f"world_model: expected one of {world!r}, got one of {world_model.world_name!r}")
         return world_model
     if world_model is not None and not isinstance(world_model, (str, Path)):

@@ -102,7 +102,7 @@ def start_state(
         normal: standard normal, (n, Z).
 
     Raises:
-        ConfigError: unknown start, or a progress outside [0, 1].
+        ConfigError: unknown start, or a progress outside [0, 1] or above the cap of the reward rule.
         ObservationError: a frame or state of another shape or type, or not finite.
     """
     count, device = len(rows), bank.z.device
@@ -119,8 +119,10 @@ def start_state(
     if request.state is not None:
         h, c = (_hidden(part, name, bank.h.shape[1], rows) for part, name in zip(request.state, "hc", strict=True))
     if request.progress is not None:
-        if not 0.0 <= request.progress <= 1.0:
-            raise ConfigError(f"progress is the share of an episode made, in [0, 1]; got {request.progress!r}")
+        cap = world_model.rewards.cap
+        most = 1.0 if cap is None else min(cap, 1.0)  # beyond it there is nothing to be paid for
+        if not 0.0 <= request.progress <= most:
+            raise ConfigError(f"progress is the share of an episode made, in [0, {most:g}]; got {request.progress!r}")
         progress = torch.full((count,), float(request.progress), dtype=torch.float32, device=device)
     return Start(z, h, c, progress)
 

@@ -126,7 +126,8 @@ class DreamRows:
             if got.shape != wanted.shape or got.dtype != wanted.dtype:
                 raise ConfigError(
                     f"expected {name} as {wanted.dtype} of {tuple(wanted.shape)}, "
-                    f"got {got.dtype} of {tuple(got.shape)}; save and restore with the same num_envs and world model"
+                    f"got {got.dtype} of {tuple(got.shape)}; "
+                    "save and restore with the same num_envs, world model and precision"
                 )
         with single_thread():
             for name in _SAVED:

@@ -21,8 +21,8 @@ from dreamgym.dream.options import (
     reset_arguments,
     take_reset_mask,
 )
-from dreamgym.dream.temperature import Temperature
-from dreamgym.errors import ResetNeededError
+from dreamgym.dream.temperature import Temperature, parse_temperature
+from dreamgym.errors import ConfigError, ResetNeededError
 from dreamgym.threads import single_thread
 from dreamgym.world_model import WorldModel
 
@@ -100,7 +100,8 @@ class DreamVectorEnv(Dreaming, VectorEnv[Array, Array, Array]):
             obs_type,
             continuous,
             start,
-            temperature=temperature,
+            # An array is a range here as everywhere; rows of their own are set by the attribute.
+            temperature=None if temperature is None else parse_temperature(temperature, 1.0),
             max_episode_steps=max_episode_steps,
             precision=precision,
             device=device,
@@ -258,6 +259,19 @@ class DreamVectorEnv(Dreaming, VectorEnv[Array, Array, Array]):
         return {**super().get_state(), "ended": self._ended.copy()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go back to a saved state: what follows is the same to the bit."""
+        """Go back to a saved state: what follows is the same to the bit.
+
+        Raises:
+            ConfigError: a state of another number of environments, world model, precision or autoreset mode; nothing
+                has changed then.
+        """
+        ended = state.get("ended")
+        if not isinstance(ended, np.ndarray) or ended.shape != (self.num_envs,) or ended.dtype != np.bool_:
+            raise ConfigError(f"expected 'ended' in the state, bool of shape ({self.num_envs},), got {ended!r}")
+        if ended.any() and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            raise ConfigError(
+                f"environments {np.flatnonzero(ended).tolist()[:8]} of this state wait for their reset, which "
+                "AutoresetMode.SAME_STEP does not have; restore it in the mode that it was saved in"
+            )
         super().set_state(state)
-        self._ended = state["ended"].copy()
+        self._ended = ended.copy()

@@ -27,7 +27,7 @@ def run(config: ExportConfig) -> None:
         BundleError: no bundle there, or a damaged one.
         OutputFolderError: the folder holds something else.
     """
-    files = onnx_files(WorldModel.load(config.world_model), half=config.half)
+    files = onnx_files(WorldModel.load(config.world_model, world=config.world), half=config.half)
     write_files(config.out, files)
     for name, content in files.items():
         print(f"{config.out / name}: {len(content):,} bytes")

@@ -18,7 +18,7 @@ def run(config: WebConfig) -> None:
         BundleError: no bundle there, or a damaged one.
         OutputFolderError: the folder holds something else, or the file is another one or a folder.
     """
-    files = page_files(WorldModel.load(config.world_model))
+    files = page_files(WorldModel.load(config.world_model, world=config.world))
     if config.out.suffix.lower() not in (".html", ".htm"):
         write_files(config.out, files)
         size = sum(map(len, files.values()))

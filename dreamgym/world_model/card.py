@@ -39,7 +39,8 @@ def check_card(folder: Path, card: dict[str, Any], world: str | None) -> None:
             f"{card.get('format_version')!r}; use a bundle made for it"
         )
     name = card.get("world")
-    wanted = None if world is None else find(world)
+    # A dream needs no description: the name alone may be asked for.
+    wanted = None if world is None or world == name else find(world)
     if not isinstance(name, str) or (wanted is not None and name not in (wanted.name, wanted.env_id)):
         raise BundleVersionError(
             f"{path}: expected world {'a name' if wanted is None else wanted.name!r}, got {name!r}; use a bundle made "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,8 @@ def locate(path: str | Path | None = None, world: str | None = None) -> Path:
 
     Args:
         path: the argument.
-        world: whose bundle of the package is meant; None for the default world's.
+        world: whose bundle is meant; the variable is passed over where it names another world's. None for any, and
+            of the package's the default world's.
 
     Raises:
         BundleNotFoundError: when there is no ``card.json`` there; the message lists what was looked at.
@@ -31,7 +33,7 @@ def locate(path: str | Path | None = None, world: str | None = None) -> Path:
     given = os.environ.get(MODELS_VARIABLE)
     if path is not None:
         folder, source = Path(path), "the argument"
-    elif given:
+    elif given and not _is_of_another(Path(given), world):
         folder, source = Path(given), f"the environment variable {MODELS_VARIABLE}"
     else:
         folder = PACKAGED if world is None else PACKAGED.with_name(find(world).slug)
@@ -51,3 +53,15 @@ def locate(path: str | Path | None = None, world: str | None = None) -> Path:
         f"argument {path}, {MODELS_VARIABLE}={given}, package {PACKAGED}. Pass world_model=FOLDER, set "
         f"{MODELS_VARIABLE}, or make one with `dreamgym train all`"
     )
+
+
+def _is_of_another(folder: Path, world: str | None) -> bool:
+    """Whether a card there names another world; what is damaged is left to its reader."""
+    try:
+        name = json.loads((folder / "card.json").read_bytes())["world"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if world is None or world == name:
+        return False
+    wanted = find(world)
+    return isinstance(name, str) and name not in (wanted.name, wanted.env_id)  # the oldest cards have the env's id

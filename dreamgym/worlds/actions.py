@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dreamgym.errors import ActionError, ConfigError
 
-__all__ = ["ActionSet", "Key", "Squash", "is_number", "squash_outputs"]
+__all__ = ["ActionSet", "Key", "Squash", "is_number", "require_reachable", "squash_outputs"]
 
 Array = NDArray[np.float32]
 A = TypeVar("A", bound=Any)  # a NumPy array or a torch tensor
@@ -196,3 +196,21 @@ class ActionSet:
             if np.array_equal(np.array(vector, np.float32), executed):
                 return index
         raise ActionError(f"expected the vector of a discrete action, one of {self.discrete}; got {executed.tolist()}")
+
+
+def require_reachable(actions: ActionSet) -> None:
+    """Refuse actions that a controller or a discrete action puts outside their range.
+
+    Raises:
+        ConfigError: a squash gives numbers beyond low or high, or a discrete action has one there.
+    """
+    for name, low, high, kind in zip(actions.names, actions.low, actions.high, actions.squash, strict=True):
+        least = -1.0 if kind == "tanh" else 0.0
+        if not low <= least or not high >= 1.0:
+            raise ConfigError(
+                f"actions: expected a range of {name} that holds {least:g} to 1, which the squash {kind!r} gives a "
+                f"controller; got {low:g} to {high:g}. Choose another squash, or scale the action in make_env"
+            )
+    for vector in actions.discrete:
+        if any(map(operator.lt, vector, actions.low)) or any(map(operator.gt, vector, actions.high)):
+            raise ConfigError(f"actions: expected discrete actions in {actions.low} to {actions.high}, got {vector}")

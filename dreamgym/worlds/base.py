@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamgym.errors import ConfigError, ObservationError
-from dreamgym.worlds.actions import ActionSet, Key, Squash, squash_outputs
+from dreamgym.worlds.actions import ActionSet, Key, Squash, require_reachable, squash_outputs
 from dreamgym.worlds.cards import actions_from_card, rewards_from_card, to_card
 from dreamgym.worlds.judging import FidelityCases, Handicap, ScoreRule
 from dreamgym.worlds.recording import Auxiliary, HardMoments, LabelRecorder, Labels, Player, RecordedSteps, Recording
@@ -66,7 +66,7 @@ class Preprocess:
     raw_shape: tuple[int, ...]
     """Of one raw frame, uint8."""
     convert: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-    """From (..., *raw_shape) to (..., 64, 64, 3)."""
+    """From (..., *raw_shape) to (..., 64, 64, 3), both uint8: one frame, or any number in leading dimensions."""
     version: int = 1
     """Raised whenever a pixel of the result would change; recorded with episodes and weights."""
 
@@ -74,14 +74,21 @@ class Preprocess:
         """Frames for V, uint8 (..., 64, 64, 3), of raw ones, uint8 (..., *raw_shape).
 
         Raises:
-            ObservationError: another shape or dtype.
+            ObservationError: another shape or dtype, given or made.
         """
         if frames.shape[-len(self.raw_shape) :] != self.raw_shape or frames.dtype != np.uint8:
             raise ObservationError(
                 f"expected one or more raw frames, uint8 of shape {self.raw_shape}; got {frames.dtype} of shape "
                 f"{frames.shape}"
             )
-        return self.convert(frames)
+        made = self.convert(frames)
+        leading = frames.shape[: frames.ndim - len(self.raw_shape)]
+        if made.shape != (*leading, *FRAME_SHAPE) or made.dtype != np.uint8:
+            raise ObservationError(
+                f"preprocess: expected uint8 of shape {(*leading, *FRAME_SHAPE)} of raw frames of shape {frames.shape}, "
+                f"got {made.dtype} of shape {made.shape}; convert takes one frame, and any number in leading dimensions"
+            )
+        return made
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,24 @@ class World:
     held-out frames, uint8 (N, 64, 64, 3)."""
     origin: str | None = field(default=None, init=False, repr=False, compare=False)
     """The ``module:OBJECT`` that the registry imported it as; other processes then import it, too."""
+
+    def __post_init__(self) -> None:
+        """Refuse at once what a bundle, an evolution or a comparison would refuse after hours of training."""
+        size, fidelity = self.actions.size, self.fidelity
+        numbers = {"fps": self.fps, "max_episode_steps": self.max_episode_steps}
+        for name, value in {**numbers, "preprocess.version": self.preprocess.version}.items():
+            if type(value) is not int or value < 1:
+                raise ConfigError(f"{name}: expected a whole number, 1 or more, got {value!r}")
+        if not 0.1 <= self.aspect <= 10.0:
+            raise ConfigError(f"aspect: expected width over height in 0.1..10, got {self.aspect!r}")
+        require_reachable(self.actions)
+        unknown = [name for name in (*fidelity.players, *fidelity.fast) if name not in self.players]
+        if unknown:
+            raise ConfigError(f"fidelity: expected some of the players {sorted(self.players)}, got {unknown}")
+        rows = [row for each in fidelity.handicaps for row in (each.scale, each.offset) if row is not None]
+        rows += [action for parts in self.probes.values() for _, action in parts]
+        if any(len(row) != size for row in rows):
+            raise ConfigError(f"fidelity, probes: expected {size} numbers in each handicap and action, got {rows}")
 
     def __reduce__(self) -> Any:
         """A description with an origin is pickled by name, so that its functions need not be picklable."""

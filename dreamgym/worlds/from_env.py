@@ -79,7 +79,8 @@ def from_env(
         frame_skip: steps of the environment in which an action is repeated; their rewards are added up.
         max_episode_steps: time limit, after skipping; that of Gymnasium's registration when None.
         frames: how many are recorded before the first round of ``train all``, about.
-        changes: other fields of :class:`~dreamgym.worlds.base.World`, in place of those made here.
+        changes: other fields of :class:`~dreamgym.worlds.base.World`, in place of those made here. Settings in
+            ``recipe`` replace those of their names; the others stay.
 
     Raises:
         ActionError: actions other than Discrete, MultiBinary, or a finite Box of one dimension.
@@ -99,9 +100,10 @@ def from_env(
         raise ConfigError(f"picture: expected 'observation', 'render' or None, got {picture!r}")
     arguments = dict(arguments or {})
     rendered = picture == "render" or (picture is None and not _shows_pictures(env, arguments))
+    frame_skip, frames = int(frame_skip), int(frames)  # of NumPy's kind they could not be recorded as JSON
     make = functools.partial(_make, env, arguments, rendered, frame_skip)
     seen = _probe(make)
-    limit = max_episode_steps or _registered_limit(seen.env_id if isinstance(env, str) else None, frame_skip)
+    limit = int(max_episode_steps or 0) or _registered_limit(seen.env_id if isinstance(env, str) else None, frame_skip)
     top, bottom, left, right = map(int, crop or (0, seen.frame_shape[0], 0, seen.frame_shape[1]))
     chosen = picture == "render" and _shows_pictures(env, arguments)  # in place of the observation
     resize = Resize(seen.frame_shape, (top, bottom, left, right), bool(grey))
@@ -120,7 +122,7 @@ def from_env(
         "own_recording": Recording(
             mix={"controller": 0.5, "disturbed_controller": 0.5}, frames=max(frames // 3, 1), lengths=(limit,)
         ),
-        "recipe": RECIPE,
+        "recipe": _merged(RECIPE, changes.pop("recipe", {})),
         "versions": functools.partial(_versions, f"crop {resize.crop}, grey {grey}, frame skip {frame_skip}"),
         "aspect": (right - left) / (bottom - top),
     }
@@ -129,6 +131,12 @@ def from_env(
         if "actions" not in changes:
             described["own_actions"] = functools.partial(described_actions, seen.space)
     return World(**{**described, **changes})
+
+
+def _merged(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe with changes in it; those of a stage are changes of that stage."""
+    stages = {name: {**recipe[name], **changes[name]} for name in changes if isinstance(recipe.get(name), Mapping)}
+    return {**recipe, **changes, **stages}
 
 
 @dataclass(frozen=True)

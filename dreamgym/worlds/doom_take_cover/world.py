@@ -47,10 +47,14 @@ def make_env(
         max_episode_steps: the time limit, tics; None for none.
         exact_drawing: has no meaning here: there is one way to draw.
         continuous: False for three discrete moves instead of the paper's one number.
+
+    Raises:
+        ConfigError: ``continuous`` is no bool, and not None.
     """
     from dreamgym.worlds.doom_take_cover.env import DoomTakeCoverEnv
 
-    env = DoomTakeCoverEnv(render_mode, continuous=continuous is not False)
+    moves = DOOM_TAKE_COVER.actions.space(continuous)
+    env = DoomTakeCoverEnv(render_mode, continuous=isinstance(moves, gym.spaces.Box))
     return env if max_episode_steps is None else gym.wrappers.TimeLimit(env, max_episode_steps)
 
 
