@@ -276,7 +276,7 @@ def _vector_env(env: Any, num_envs: int | None, kwargs: dict[str, Any]) -> Vecto
 
 
 def _made(env_id: str, num_envs: int, kwargs: dict[str, Any]) -> VectorEnv[Any, Any, Any]:
-    """Environments that reset in the step they end in: the id's own vector environment, or Gymnasium's of single ones."""
+    """Environments that reset in the step they end in: the id's own vector environment or Gymnasium's."""
     mode = {"autoreset_mode": AutoresetMode.SAME_STEP}
     if kwargs.get("vectorization_mode") in ("sync", "async"):
         vector_kwargs = {**mode, **(kwargs.get("vector_kwargs") or {})}

@@ -85,7 +85,7 @@ class Preprocess:
         leading = frames.shape[: frames.ndim - len(self.raw_shape)]
         if made.shape != (*leading, *FRAME_SHAPE) or made.dtype != np.uint8:
             raise ObservationError(
-                f"preprocess: expected uint8 of shape {(*leading, *FRAME_SHAPE)} of raw frames of shape {frames.shape}, "
+                f"preprocess: expected uint8 of shape {(*leading, *FRAME_SHAPE)} of raw frames of {frames.shape}, "
                 f"got {made.dtype} of shape {made.shape}; convert takes one frame, and any number in leading dimensions"
             )
         return made
