@@ -100,3 +100,37 @@ def run(script: str, *arguments: str) -> None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     assert process.returncode == 0, problem
+
+
+HELD = """
+import multiprocessing
+import threading
+from dreamgym.threads import single_thread
+
+inside, over = threading.Event(), threading.Event()
+
+def hold():
+    with single_thread():
+        inside.set()
+        over.wait()
+
+def child():
+    with single_thread():
+        pass
+
+holder = threading.Thread(target=hold)
+holder.start()
+inside.wait()
+process = multiprocessing.get_context("fork").Process(target=child)
+process.start()
+process.join(60)
+came_through = process.exitcode == 0
+process.kill()
+over.set()
+assert came_through
+"""
+
+
+@on_linux
+def test_a_child_is_let_in_though_a_thread_of_its_parent_was_inside() -> None:
+    run(HELD)

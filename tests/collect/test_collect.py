@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -15,11 +16,12 @@ from dreamgym.collect.collect import collect, plan, record_episode
 from dreamgym.config import CollectConfig
 from dreamgym.data.episodes import episode_paths, read_episode
 from dreamgym.data.seeds import COLLECTION_SEEDS
-from dreamgym.errors import ActionError, ConfigError, OutputFolderError
+from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, OutputFolderError
 from dreamgym.worlds import registry
-from dreamgym.worlds.base import Preprocess
+from dreamgym.worlds.base import Auxiliary, Labels, Preprocess
 from dreamgym.worlds.registry import find
 from tests.support.processes import running, wait_until
+from tests.support.toy_world import TOY, Wanderer
 
 PLAYERS = find().players
 
@@ -188,7 +190,7 @@ def test_what_is_recorded_stays_when_an_environment_draws_into_one_array():
 
 
 def test_a_bound_that_float32_rounds_outward_is_within_the_range():
-    low, high = (-0.6, 0.0, 0.0), (0.6, 0.6, 0.8)
+    low, high = (-1.1, 0.0, 0.0), (1.1, 1.1, 1.2)
     world = replace(find(), actions=replace(find().actions, low=low, high=high))
     full = np.clip([9.0, 9.0, 0.0], low, high).astype(np.float32)
     player = SimpleNamespace(reset=lambda env, rng: None, act=lambda frame: full)
@@ -201,3 +203,34 @@ def test_actions_that_training_would_refuse_are_not_recorded(action: list[float]
     for name, told in (("mine", "mine"), ("", "SimpleNamespace")):
         with pytest.raises(ActionError, match=f"player {told}: expected actions of 3 numbers within"):
             record_episode(player, 1_000_004, 3, player_name=name)
+
+
+class _NoLabels:
+    """Records nothing of what it was made for."""
+
+    def __init__(self, env: Any) -> None:
+        self._given: dict[str, Any] = {}
+
+    def step(self) -> None:
+        pass
+
+    def labels(self) -> dict[str, Any]:
+        return self._given
+
+
+class _ShortLabels(_NoLabels):
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        self._given = {"depth": np.zeros((2, 1), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("record", "error", "message"),
+    [(_NoLabels, ConfigError, r"to give \['depth'\].*got \[\]"), (_ShortLabels, EpisodeFileError, "the recorder of")],
+)
+def test_labels_that_m_could_not_learn_are_refused_with_the_first_episode(
+    record: Any, error: type[Exception], message: str
+) -> None:
+    labels = Labels(record=record, auxiliaries=(Auxiliary("depth", "value", size=1, weight=1.0),))
+    with pytest.raises(error, match=message):
+        record_episode(Wanderer(), 0, 10, world=replace(TOY, labels=labels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from dreamgym.dream.core import DreamCore
 from dreamgym.errors import ConfigError, ObservationError
 from dreamgym.world_model import WorldModel
+from dreamgym.worlds.base import to_card
 from tests.support.dream_cores import started
 
 
@@ -113,3 +115,14 @@ def test_bad_moments_change_nothing(
         core.reset(**options)  # type: ignore[arg-type]
     after = core.get_state()
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_progress_beyond_the_cap_of_the_rewards_is_refused(toy_world_model: WorldModel) -> None:
+    toy = toy_world_model
+    capped = WorldModel(
+        toy.vision, toy.memory, toy.starts, None, {**toy.card, "rewards": to_card(replace(toy.rewards, cap=0.5))}
+    )
+    core = started(capped, 2)
+    core.reset(progress=0.5)
+    with pytest.raises(ConfigError, match=r"in \[0, 0.5\]; got 0.75"):
+        core.reset(progress=0.75)

@@ -225,3 +225,28 @@ def test_two_thousand_rows_equal_single_ones(toy_world_model: WorldModel) -> Non
         single.reset(seed=100 + row)
         for observations in seen:
             np.testing.assert_array_equal(single.step(actions[row])[0], observations[row])
+
+
+def test_a_state_of_something_else_changes_nothing(toy_world_model: WorldModel) -> None:
+    envs = make_dreams(toy_world_model, 3, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs.reset(seed=1)
+    saved, actions = envs.get_state(), np.full((3, 3), 0.5, np.float32)
+    after = envs.step(actions)
+    waiting = {**saved, "ended": np.array([False, True, False])}
+    for state, message in (
+        ({}, "'ended' in the state"),
+        ({**saved, "ended": np.zeros(2, np.bool_)}, r"bool of shape \(3,\)"),
+        (waiting, r"environments \[1\] .*SAME_STEP"),
+        ({name: part for name, part in saved.items() if name != "np_random"}, "without .*np_random"),
+    ):
+        envs.set_state(saved)
+        with pytest.raises(ConfigError, match=message):
+            envs.set_state(state)
+        assert_same(envs.step(actions), after)
+
+
+def test_a_pair_is_a_range_of_temperatures_however_it_is_given(toy_world_model: WorldModel) -> None:
+    for pair in ((0.8, 1.2), np.array([0.8, 1.2]), torch.tensor([0.8, 1.2])):
+        envs = make_dreams(toy_world_model, 2, temperature=pair)
+        envs.reset(seed=3)
+        assert not np.array_equal(envs.temperature, np.float32([0.8, 1.2]))

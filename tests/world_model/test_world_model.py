@@ -148,3 +148,17 @@ def test_a_copy_has_what_was_added_and_shares_nothing(toy_world_model: WorldMode
     assert other.card == original.card and other.card is not original.card
     for one, two in zip(original.memory.parameters(), other.memory.parameters(), strict=True):
         assert torch.equal(one, two) and one.data_ptr() != two.data_ptr()
+
+
+def test_the_variable_is_passed_over_where_it_names_another_world(
+    toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = shutil.copytree(toy_bundle, tmp_path / "car_racing")
+    monkeypatch.setattr(location, "PACKAGED", packaged)
+    corridor_model().save(tmp_path / "bundle")
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "bundle"))
+    assert locate() == tmp_path / "bundle"
+    assert locate(world="car-racing") == packaged
+    assert locate(world=WorldModel.load().card["world"]) == tmp_path / "bundle"
+    monkeypatch.setenv(MODELS_VARIABLE, str(toy_bundle))
+    assert locate(world="car-racing") == toy_bundle

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from dreamgym.worlds.actions import ActionSet
+from dreamgym.dream.keys import keys_to_action
+from dreamgym.worlds.actions import ActionSet, Key
 
 MOVES = ((-1.0,), (1.0,))
 
@@ -43,3 +44,12 @@ def test_the_largest_of_several_numbers_is_the_discrete_action() -> None:
     given = np.random.default_rng(0).uniform(-1, 1, (20, 3)).astype(np.float32)
     assert [world.index(one) for one in world.executed(given)] == given.argmax(axis=1).tolist()
     np.testing.assert_array_equal(world.executed(torch.from_numpy(given)).numpy(), world.executed(given))
+
+
+def test_keys_have_pygames_numbers_and_those_without_are_left_out() -> None:
+    pygame = pytest.importorskip("pygame")
+    names = {"space": "SPACE", "return": "RETURN", "tab": "TAB", "escape": "ESCAPE", "backspace": "BACKSPACE"}
+    names |= {"left ctrl": "LCTRL", "right shift": "RSHIFT", "left alt": "LALT", "up": "UP", "W": "w", "7": "7"}
+    for name, constant in names.items():
+        world = actions(keys=(Key("move", (name, "f1"), 0, 1.0),))
+        assert keys_to_action(world, True) == {(getattr(pygame, f"K_{constant}"),): np.float32([1.0])}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from dreamgym.controller.linear import LinearController
+from dreamgym.errors import ConfigError, ObservationError
 from dreamgym.fidelity import fixed_policies
-from dreamgym.worlds.base import World
+from dreamgym.worlds.base import ActionSet, FidelityCases, Handicap, Preprocess, World
 from dreamgym.worlds.registry import find, names
 
 CONTROLLERS = {"controller", "disturbed_controller", "blinded_controller"}
@@ -52,3 +55,45 @@ def test_car_racing_is_compared_on_its_38_policies() -> None:
     named = {"gas 75%", "steering 50%", "pulls right 0.3", "no brake", "delay 8", "inertia 0.5", "sees no h"}
     assert named | {"weights disturbed 25% b", "action noise 0.05", "random linear a"} <= {*policies}
     assert policies[-6:] == ["still", "spin", "circle", "reverse", "wait off the road", "straight on"]
+
+
+def described(**changes: Any) -> World:
+    return replace(find("CarRacing"), **changes)
+
+
+def actions(**changes: Any) -> ActionSet:
+    return replace(find("CarRacing").actions, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fps": 50.0}, "fps: expected a whole number"),
+        ({"max_episode_steps": 0}, "max_episode_steps: expected a whole number"),
+        ({"preprocess": Preprocess((8, 8, 3), np.array, version=0)}, "preprocess.version: expected a whole number"),
+        ({"aspect": 0.0}, "aspect: expected width over height"),
+        ({"aspect": float("nan")}, "aspect: expected width over height"),
+        ({"actions": actions(low=(0.0, 0.0, 0.0))}, "a range of steering that holds -1 to 1"),
+        ({"actions": actions(high=(1.0, 0.5, 1.0))}, "a range of gas that holds 0 to 1"),
+        ({"actions": actions(discrete=((0.0, 0.0, 2.0),) * 5)}, "discrete actions in .* got .*2.0"),
+        ({"fidelity": FidelityCases(fast=("nobody",))}, "some of the players .* got .*nobody"),
+        ({"fidelity": FidelityCases(handicaps=(Handicap("pulls", offset=(0.1,)),))}, "3 numbers in each handicap"),
+        ({"probes": {"still": ((1, (0.0, 0.0)),)}}, "3 numbers in each handicap and action"),
+    ],
+)
+def test_what_would_fail_after_the_training_is_refused_before(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        described(**changes)
+
+
+@pytest.mark.parametrize(
+    ("convert", "made"),
+    [
+        (lambda frames: np.zeros((64, 64, 3), np.uint8), r"\(64, 64, 3\)"),  # of single frames only
+        (lambda frames: np.zeros((*frames.shape[:-3], 64, 64, 3)), "float64"),
+        (lambda frames: frames, r"\(2, 8, 8, 3\)"),
+    ],
+)
+def test_a_conversion_that_makes_no_pictures_for_v_is_refused(convert: Any, made: str) -> None:
+    with pytest.raises(ObservationError, match=rf"expected uint8 of shape \(2, 64, 64, 3\) .*got .*{made}"):
+        Preprocess((8, 8, 3), convert)(np.zeros((2, 8, 8, 3), np.uint8))

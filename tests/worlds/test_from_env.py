@@ -478,3 +478,15 @@ def test_it_can_be_seen_through_v_and_m(kind: str, make_world_model: Callable[..
     env.reset(seed=1)
     env.action_space.seed(1)
     assert [env.step(env.action_space.sample())[1] for _ in range(4)] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_numpys_whole_numbers_are_whole_numbers() -> None:
+    world = world_of(screen(), frame_skip=np.int64(2), max_episode_steps=np.int32(30), frames=np.int64(500))
+    assert type(world.max_episode_steps) is int and type(world.own_recording.frames) is int  # type: ignore[union-attr]
+    json.dumps(world.own_recording.lengths)  # type: ignore[union-attr]
+
+
+def test_a_recipe_of_ones_own_changes_what_it_names() -> None:
+    usual = world_of(screen()).recipe
+    world = world_of(screen(), recipe={"memory": {"steps": 7}, "memory_round_steps": 3})
+    assert world.recipe == {**usual, "memory": {**usual["memory"], "steps": 7}, "memory_round_steps": 3}

@@ -226,3 +226,14 @@ def test_a_world_that_does_not_tell_its_time_is_not_guarded(toy_world_model: Wor
     env = LatentObservation(Skipping(FakeRacing(length=-1)), world_model=toy_world_model)
     env.reset(seed=1)
     env.step(np.zeros(3, np.float32))
+
+
+def test_an_id_refuses_a_bundle_of_another_world(folder: str) -> None:
+    for name in ("DreamCarRacing-v0", "LatentCarRacing-v0", "DreamDoomTakeCover-v0"):
+        with pytest.raises(BundleVersionError, match="Corridor"):
+            gym.make(f"dreamgym:{name}", world_model=folder)
+
+
+def test_a_dream_may_be_asked_for_by_the_name_of_a_world_that_is_not_registered(folder: str) -> None:
+    for bundle in (folder, WorldModel.load(folder)):
+        assert gym.make("dreamgym:Dream-v0", world_model=bundle, world="Corridor").metadata["render_fps"] == 7

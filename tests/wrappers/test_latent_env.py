@@ -190,3 +190,25 @@ def test_examples_run(module: str, full_size_bundle: Path, monkeypatch: pytest.M
     failed, attempted = doctest.testmod(loaded, optionflags=doctest.ELLIPSIS)
     assert failed == 0
     assert attempted > 3
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_without_a_render_mode_there_is_a_warning_and_no_picture(toy_world_model: WorldModel, batch: bool) -> None:
+    envs: Any = (
+        gym.make_vec(REAL, num_envs=1, world_model=toy_world_model)
+        if batch
+        else gym.make(REAL, world_model=toy_world_model).unwrapped
+    )
+    with pytest.raises(ResetNeededError):
+        envs.render()
+    envs.reset(seed=1)
+    with pytest.warns(UserWarning, match=r'render\(\) needs a mode: gym.make.*render_mode="rgb_array"'):
+        assert envs.render() is None
+    envs.close()
+
+
+@pytest.mark.parametrize("name", ["LatentCarRacing-v0", "LatentDoomTakeCover-v0"])
+def test_another_choice_of_actions_is_refused_by_name(name: str) -> None:
+    for options in ({}, {"num_envs": 1}):
+        with pytest.raises(ConfigError, match="continuous"):
+            (gym.make_vec if options else gym.make)(f"dreamgym:{name}", continuous="yes", **options)

@@ -291,3 +291,25 @@ def test_stable_baselines_is_imported_late() -> None:
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert finished.stdout.startswith("False False InstallationError")
     assert "pip install 'dreamgym[sb3]'" in finished.stdout
+
+
+def test_attributes_are_read_and_not_called() -> None:
+    venv = SB3VecEnv(fakes())
+    assert all(callable(method) for method in venv.get_attr("_frame"))
+
+
+def test_methods_results_come_in_the_order_asked_for(dream_venv: VecEnvFactory) -> None:
+    venv = dream_venv(render_mode="rgb_array")
+    venv.seed(1)
+    venv.reset()
+    pictures = venv.env_method("render")
+    for there, back in zip(pictures, venv.env_method("render", indices=[2, 1, 0])[::-1], strict=True):
+        assert np.array_equal(there, back)
+    assert not np.array_equal(pictures[0], pictures[2])
+
+
+def test_an_id_without_a_vector_environment_of_its_own_needs_a_mode() -> None:
+    with pytest.raises(ConfigError, match='give SB3VecEnv vectorization_mode="sync"'):
+        SB3VecEnv("CartPole-v1", 2)
+    venv = SB3VecEnv("CartPole-v1", 2, vectorization_mode="sync")
+    assert venv.reset().shape == (2, 4)
