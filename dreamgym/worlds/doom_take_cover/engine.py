@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -143,6 +144,7 @@ class Engine:
             cwd="/",
             start_new_session=True,
         )
+        _watched.add(self)
         self._game.set_vizdoom_path(str(launcher))
 
     def _require_settings(self) -> None:
@@ -257,3 +259,17 @@ class Engine:
 
 def _player(state: Any) -> Any:
     return next(thing for thing in state.objects if thing.name == "DoomPlayer")
+
+
+_watched: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """A forked child's copy of the pipe would have the watchdog wait for the child as well."""
+    for engine in list(_watched):
+        if engine._watchdog is not None and engine._watchdog.stdin is not None:
+            engine._watchdog.stdin.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

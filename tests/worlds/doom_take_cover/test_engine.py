@@ -33,6 +33,8 @@ env.reset(seed=1)
 print("started", flush=True)
 if sys.argv[1] == "exit":
     os._exit(3)
+if sys.argv[1] == "forks" and os.fork() == 0:
+    print(os.getpid(), flush=True)
 time.sleep(60)
 """
 
@@ -113,6 +115,18 @@ def test_a_process_that_ends_leaves_nothing_behind(end: signal.Signals | str, fo
             process.send_signal(end)
         process.wait()
     assert wait_until(lambda: not engines(folder) and not list(folder.iterdir()) and not abandoned() - before)
+
+
+def test_a_forked_child_does_not_keep_the_engine_of_a_process_that_was_killed(folder: Path, tmp_path: Path) -> None:
+    with player("forks", tmp_path) as process:
+        assert process.stdout is not None
+        child = int([process.stdout.readline() for _ in range(3)][2])
+        try:
+            process.kill()
+            assert wait_until(lambda: not engines(folder) and not list(folder.iterdir()))
+            os.kill(child, 0)
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.02, 0.1, 0.2])
