@@ -48,6 +48,8 @@ class PipelineConfig(WorkerSettings):
         )
     )
     """C's evolution in each round."""
+    evolve_round_generations: int | None = None
+    """Generations in each later round, which goes on from the controller before; those of the first when None."""
     search_labels: bool = False
     """Search C in the directions from which M read the simulator's labels, too; needs a subspace."""
     from_zero: bool = False

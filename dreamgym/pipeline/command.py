@@ -33,7 +33,7 @@ from dreamgym.world_model import WorldModel
 
 __all__ = ["run", "train_all"]
 
-ADMISSIBLE_CHANGES = ("rounds", "workers", "engine", "stop_at")
+ADMISSIBLE_CHANGES = ("rounds", "workers", "engine", "stop_at", "evolve_round_generations")
 """Fields of the configuration that a run may go on with changed."""
 
 

@@ -44,6 +44,8 @@ def check(config: PipelineConfig) -> None:
     """
     require_positive(config, "rounds", "temperature")
     require_not_negative(config, "factor_gain")
+    if config.evolve_round_generations is not None:
+        require_positive(config, "evolve_round_generations")
     require(bool(config.recordings), "recordings", "one or more", config.recordings)
     lengths = [length for recording in config.recordings.values() for length in recording.lengths]
     require(max(lengths) > LEAST_BURN_IN, "recordings", f"a length of more than {LEAST_BURN_IN} steps", sorted(lengths))
@@ -242,6 +244,7 @@ def evolve_config(config: PipelineConfig, this: Round) -> EvolveConfig:
     goes_on = this.number > 0 and not config.from_zero
     settings = dataclasses.replace(
         config.evolve,
+        generations=(config.evolve_round_generations if goes_on else None) or config.evolve.generations,
         sigma=config.evolve.sigma / 2 if goes_on else config.evolve.sigma,
         temperature=config.evolve.temperature or (config.temperature, config.temperature),
     )

@@ -97,6 +97,7 @@ def small(out: Path, **changes: Any) -> PipelineConfig:
         ({"factor_gain": -1.0}, "factor_gain"),
         ({"vision": {"steps": 0}}, "steps"),
         ({"memory_round_steps": -5}, "steps"),
+        ({"evolve_round_generations": 0}, "evolve_round_generations"),
         ({"memory": {"latent_noise": -1.0}}, "latent_noise"),
         ({"evolve": {"subspace": -1}}, "subspace"),
         ({"evolve": {"validate_every": -1}}, "validate_every"),
@@ -255,6 +256,17 @@ def test_a_later_round_goes_on_from_the_one_before(tmp_path: Path) -> None:
     assert (again.initial, again.sigma, again.seed) == (first.controller, 0.2, 8)
     zero = evolve_config(small(tmp_path, from_zero=True, **settings), second)
     assert (zero.initial, zero.sigma) == (None, 0.4)
+
+
+def test_later_rounds_may_have_generations_of_their_own(tmp_path: Path) -> None:
+    rounds = [Round(tmp_path, number) for number in range(2)]
+    for settings, wanted in (
+        ({"evolve_round_generations": None}, [9, 9]),
+        ({"evolve_round_generations": 4}, [9, 4]),
+        ({"evolve_round_generations": 4, "from_zero": True}, [9, 9]),
+    ):
+        config = small(tmp_path, evolve={"generations": 9}, **settings)
+        assert [evolve_config(config, this).generations for this in rounds] == wanted
 
 
 def test_the_best_rounds_controller_and_scores_are_kept(tmp_path: Path, toy_world_model: WorldModel) -> None:
