@@ -132,7 +132,7 @@ def test_another_world_is_played_with_its_own_actions_and_rule(workers: int) -> 
 
 
 def test_other_actions_than_the_bundles_are_refused(toy_world_model: WorldModel) -> None:
-    narrow = replace(CAR_RACING, actions=replace(CAR_RACING.actions, low=(-0.5, 0.0, 0.0)))
+    narrow = replace(CAR_RACING, actions=replace(CAR_RACING.actions, low=(-1.5, 0.0, 0.0)))
     with pytest.raises(BundleVersionError, match="expected the actions of CarRacing as it is described, got others"):
         evaluate_real(Constant(0, 1, 0), [1], workers=1, world_model=toy_world_model, world=narrow)
 
