@@ -12,7 +12,7 @@ import torch
 from dreamgym.memory.losses import MemoryLoss, memory_loss
 from dreamgym.memory.sequences import SequenceSampler, known_progress
 from dreamgym.memory.trainee import Trainee
-from dreamgym.worlds.base import ActionSet, Labels, ModelSizes, RewardRule
+from dreamgym.worlds.base import ActionSet, FidelityCases, Labels, ModelSizes, RewardRule
 from dreamgym.worlds.registry import find
 from tests.support.latent_episodes import toy_episode, trainee
 
@@ -79,7 +79,8 @@ def test_a_label_may_have_the_name_of_a_loss():
 
 def test_another_world_has_other_heads_and_sizes():
     rule = RewardRule(head="value")
-    world = replace(find(), rewards=rule, labels=Labels(), actions=ActionSet((0.0,), (1.0,), ("push",), ("unit",)))
+    push = ActionSet((0.0,), (1.0,), ("push",), ("unit",))
+    world = replace(find(), rewards=rule, labels=Labels(), actions=push, probes={}, fidelity=FidelityCases())
     model = Trainee(world, ModelSizes(latents=2, hidden_units=4, mixtures=3, factors=0))
     memory = model.memory
     assert (memory.action_size, memory.mixtures, memory.factors, memory.event_head) == (1, 3, 0, None)
