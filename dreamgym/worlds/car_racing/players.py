@@ -85,8 +85,8 @@ RECIPE: Final = {
         "progress_limit": 1.2,
         "event_penalty": 30.0,
     },
-    # A round more for a seed whose controller loses tracks: M has not seen it arrive too fast at a bend. It goes on from
-    # that controller, and found its best in the first 80 generations of 200. A third round gained nothing.
+    # A round more for a seed whose controller loses tracks: M has not seen it arrive too fast at a bend. It goes on
+    # from that controller, and found its best in the first 80 generations of 200. A third round gained nothing.
     "rounds": 2,
     "stop_at": 910.0,
     "evolve_round_generations": 80,
