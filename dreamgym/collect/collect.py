@@ -21,7 +21,7 @@ from dreamgym import parallel
 from dreamgym.config import CollectConfig
 from dreamgym.data.episodes import Episode, pack_episode, read_episode, require_labels
 from dreamgym.data.seeds import COLLECTION_SEEDS, refuse_test_seeds
-from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, OutputFolderError
+from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, OutputFolderError, RewardError
 from dreamgym.files import claim_folder, file_sha256, write_bytes
 from dreamgym.world_model import locate
 from dreamgym.worlds.base import LabelRecorder, Player, World
@@ -97,6 +97,7 @@ def record_episode(
         ConfigError: the world's recorder does not give a label that M is to learn.
         EpisodeFileError: it gives one of another shape.
         ObservationError: the world's preprocessing does not give pictures for V.
+        RewardError: a reward is not finite, or beyond float32.
     """
     envs = RealEnvs(find(world), keep=False) if envs is None else envs
     world = envs.world
@@ -105,13 +106,19 @@ def record_episode(
         observation, _ = env.reset(seed=seed)
         player.reset(env.unwrapped, np.random.default_rng([seed, 1]))
         recorder = None if labels.record is None else labels.record(env)
-        frames, actions, rewards = [_frame(world, observation)], [], []
+        frames, rewards = [_frame(world, observation)], []
+        actions: list[NDArray[np.float32]] = []
         terminated = truncated = False
         idle = 0
         info: dict[str, object] = {}
         while not (terminated or truncated):
             executed = _executed(world, player.act(frames[-1]), player_name or type(player).__name__)
             observation, reward, terminated, truncated, info = env.step(world.actions.as_given(executed))
+            if not abs(float(reward)) <= float(np.finfo(np.float32).max):  # neither is NaN
+                raise RewardError(
+                    f"{world.name}, seed {seed}, step {len(actions) + 1}: expected a finite reward within float32, "
+                    f"got {reward!r}; correct the environment"
+                )
             frames.append(_frame(world, observation))
             actions.append(executed)
             rewards.append(reward)

@@ -41,6 +41,8 @@ class _Steps(NamedTuple):
     """Whether the episode was over after its last step; None where that was not recorded."""
     time_limit: bool = True
     """Whether ``done`` may come from a time limit."""
+    unseen: float = 0.0
+    """Reward of a step without its frame, which counts towards a complete episode."""
 
 
 def import_recordings(config: ImportConfig) -> Path:
@@ -112,7 +114,7 @@ def _observations(path: Path) -> _Steps:
     rewards, terminals = _one_a_step(path, "rewards", rewards), _one_a_step(path, "terminals", terminals)
     count = len(frames)  # actions may have been drawn for longer than the episode lasted
     over = _over(path, terminals) if len(terminals) else False
-    return _Steps(str(path), count, frames, actions[1:count], rewards[1:count], over)
+    return _Steps(str(path), count, frames, actions[1:count], rewards[1:count], over, unseen=float(rewards[:1].sum()))
 
 
 def _over(path: Path, ends: NDArray[Any]) -> bool:
@@ -176,7 +178,7 @@ def _episode(steps: _Steps, config: ImportConfig, world: World, index: int) -> E
     terminated = _terminated(steps, config, world.max_episode_steps)
     steps = _whole(steps, terminated)
     rewards = _rewards(steps, config, world.rewards)
-    units, complete = _units(world.rewards, rewards)
+    units, complete = _units(world.rewards, rewards, steps.unseen)
     return Episode(
         frames=_pictures(steps, world, config.invert),
         actions=_actions(steps, config, world),
@@ -285,12 +287,13 @@ def _rewards(steps: _Steps, config: ImportConfig, rule: RewardRule) -> NDArray[n
     return np.full(len(steps.actions), missing, np.float32)
 
 
-def _units(rule: RewardRule, rewards: NDArray[np.float32]) -> tuple[float, bool]:
+def _units(rule: RewardRule, rewards: NDArray[np.float32], unseen: float) -> tuple[float, bool]:
     """Units in a progress of 1, by the smallest gain where they are counted, and whether the cap was reached."""
     gains = rewards.astype(np.float64) - rule.constant
     paid = gains[gains > abs(rule.scale) * 1e-6]
     units = rule.scale / float(paid.min()) if rule.head == "count" and len(paid) else rule.unit
-    complete = rule.cap is not None and float(gains.sum()) >= rule.scale * rule.cap * (1 - 1e-6)
+    made = float(gains.sum()) + max(unseen - rule.constant, 0.0)
+    complete = rule.cap is not None and made >= rule.scale * rule.cap * (1 - 1e-6)
     return units, complete
 
 

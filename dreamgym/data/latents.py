@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 
 from dreamgym.data.episodes import read_arrays, recorded_paths, require_actions, require_labels, write_arrays
 from dreamgym.errors import EpisodeFileError
+from dreamgym.files import file_sha256, read_object
 from dreamgym.worlds.base import World
 from dreamgym.worlds.registry import find
 
-__all__ = ["LatentEpisode", "is_encoded", "read_latents", "write_latents"]
+__all__ = ["STAMP", "LatentEpisode", "is_encoded", "read_latents", "require_same_vision", "write_latents"]
+
+STAMP: Final = "vision.json"
+"""What the latents of a folder were made by."""
 
 _NAMES: Final = ("mean", "log_variance", "actions", "progress", "failed", "total_units")
 _MIRRORED: Final = ("mirrored_mean", "mirrored_log_variance")
@@ -185,3 +189,31 @@ def _require_steps(path: Path, arrays: Mapping[str, NDArray[Any]], world: World,
     require_actions(path, actions, world)
     labels = {name.removeprefix(_LABEL): array for name, array in arrays.items() if name.startswith(_LABEL)}
     require_labels(path, labels, steps, world)
+
+
+def require_same_vision(folders: Sequence[Path], world: World, vision: Path | None) -> None:
+    """Refuse latents of several Vs or of another world.
+
+    Folders that `encode` did not make do not say what made them, and pass.
+
+    Args:
+        folders: of encoded episodes.
+        world: that they must be of.
+        vision: the weights that must have made them; any, the same for all folders, when None.
+
+    Raises:
+        EpisodeFileError: a folder's latents are of another V or world.
+    """
+    wanted, by = (None, None) if vision is None else (file_sha256(vision), vision)
+    for folder in folders:
+        if not (folder / STAMP).exists():  # not made by `encode`
+            continue
+        made_of = read_object(folder / STAMP)
+        if made_of.get("world", world.name) != world.name:
+            raise EpisodeFileError(f"{folder}: expected latents of {world.name}, got those of {made_of['world']!r}")
+        found = made_of.get("sha256")
+        if wanted not in (None, found):
+            raise EpisodeFileError(
+                f"{folder}: expected latents made by the V of {by}, got another's; encode its episodes by that V"
+            )
+        wanted, by = found, by or folder

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from dreamgym._compat import require_pygame
 from dreamgym.config import MemoryConfig
 from dreamgym.data.episodes import episodes_sha256, is_held_out
-from dreamgym.data.latents import LatentEpisode, read_latents
+from dreamgym.data.latents import LatentEpisode, read_latents, require_same_vision
 from dreamgym.errors import ConfigError
 from dreamgym.files import claim_folder, file_sha256, write_json
 from dreamgym.memory.calibrate_termination import calibrate_terminations, require_failures
@@ -123,6 +123,7 @@ def _samplers(
     training: list[LatentEpisode] = []
     held_out: list[LatentEpisode] = []
     recent_from = 0
+    require_same_vision(config.latents, world, config.vision)
     for index, folder in enumerate(config.latents):
         if index == len(config.latents) - config.recent_folders:
             recent_from = len(training)

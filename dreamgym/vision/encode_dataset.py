@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from dreamgym.config import EncodeConfig
 from dreamgym.data.episodes import Episode, read_episode, recorded_paths
-from dreamgym.data.latents import LatentEpisode, is_encoded, write_latents
+from dreamgym.data.latents import STAMP, LatentEpisode, is_encoded, write_latents
 from dreamgym.errors import EpisodeFileError, OutputFolderError
 from dreamgym.files import lock_folder, read_object, require_nothing_else, write_json
 from dreamgym.tensor_files import read_content
@@ -25,8 +26,6 @@ from dreamgym.worlds.base import World
 from dreamgym.worlds.registry import find
 
 __all__ = ["encode_episodes", "run"]
-
-_STAMP: Final = "vision.json"
 
 
 @torch.no_grad()
@@ -72,8 +71,8 @@ def encode_episodes(
         OutputFolderError: the folder holds latents of another V or world, or something else.
     """
     world = world or find()
-    if out.is_dir() and not (out / _STAMP).exists():
-        require_nothing_else(out, _STAMP)  # recordings, say, whose names are those of latents
+    if out.is_dir() and not (out / STAMP).exists():
+        require_nothing_else(out, STAMP)  # recordings, say, whose names are those of latents
     with lock_folder(out):
         _encode_new(episodes, vision, out, world, latents or world.sizes.latents, device or torch.device("cpu"))
     return out
@@ -84,6 +83,7 @@ def _encode_new(episodes: Path, vision: Path, out: Path, world: World, latents: 
     recordings = {path: _sha256(path) for path in recorded_paths(episodes)}
     made_of = {
         "sha256": digest,
+        "episodes": Path(os.path.relpath(episodes.resolve(), out.resolve())).as_posix(),  # a run may be moved
         "world": world.name,
         "preprocess_version": world.preprocess.version,
         "latent_size": latents,
@@ -96,7 +96,7 @@ def _encode_new(episodes: Path, vision: Path, out: Path, world: World, latents: 
     model: VAE = load_vision(vision, latents).to(device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     read_episode(next(iter(recordings)), world)  # a wrong V or world must not be what the folder is for ever after
-    write_json(out / _STAMP, made_of | came_from)
+    write_json(out / STAMP, made_of | came_from)
     for path, recording in tqdm(recordings.items(), desc="encode", unit="episode", mininterval=2):
         if not is_encoded(out / path.name, recording):
             encoded, mirrored = _encode_episode(model, read_episode(path, world), path, world, device)
@@ -105,7 +105,7 @@ def _encode_new(episodes: Path, vision: Path, out: Path, world: World, latents: 
 
 def _require_same(out: Path, made_of: Mapping[str, Any]) -> None:
     """Refuse a folder whose latents were made otherwise; what an older record does not say may be anything."""
-    path = out / _STAMP
+    path = out / STAMP
     if not path.exists():
         return
     found = read_object(path)

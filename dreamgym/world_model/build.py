@@ -14,7 +14,7 @@ import torch
 from dreamgym.config import AssembleConfig
 from dreamgym.controller.linear import LinearController
 from dreamgym.data.episodes import episodes_sha256, is_held_out
-from dreamgym.data.latents import LatentEpisode, read_latents
+from dreamgym.data.latents import LatentEpisode, read_latents, require_same_vision
 from dreamgym.errors import ConfigError, OutputFolderError
 from dreamgym.files import file_sha256, make_folder, to_json
 from dreamgym.memory.fit_termination import fit_terminations
@@ -123,6 +123,7 @@ def assemble(
     Raises:
         BundleError: a file that cannot be read.
         ConfigError: no episodes, or a controller of another form.
+        EpisodeFileError: an encoded episode is damaged, or of another world or V.
     """
     world = find(world)
     sizes = sizes or world.sizes
@@ -133,7 +134,8 @@ def assemble(
         )
     vae, rnn = load_vision(vision, sizes.latents), make_memory(world, sizes)
     load_weights(rnn, memory)
-    episodes = read_latents(*latents, world=world)
+    require_same_vision(latents, world, vision)
+    episodes = read_latents(*latents, world=world, latents=sizes.latents)
     if not episodes:
         raise ConfigError("latents: expected folders with encoded episodes, found none in them")
     _strengthen(rnn, factor_gain)

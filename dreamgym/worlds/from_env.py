@@ -19,6 +19,7 @@ from dreamgym.worlds import registry
 from dreamgym.worlds.base import ActionSet, Preprocess, Recording, RewardRule, World
 from dreamgym.worlds.found_actions import described_actions
 from dreamgym.worlds.random_players import DriftingPlayer, RandomPlayer
+from dreamgym.worlds.recording import LONGEST
 from dreamgym.worlds.resize import Crop, Resize
 from dreamgym.worlds.world_env import WorldEnv, is_picture
 
@@ -118,9 +119,13 @@ def from_env(
         "fps": max(1, round(seen.fps / frame_skip)),
         "max_episode_steps": limit,
         "players": players,
-        "recordings": {"random": Recording(mix=dict.fromkeys(players, 1.0), frames=frames, lengths=(limit,))},
+        "recordings": {
+            "random": Recording(mix=dict.fromkeys(players, 1.0), frames=frames, lengths=(min(limit, LONGEST),))
+        },
         "own_recording": Recording(
-            mix={"controller": 0.5, "disturbed_controller": 0.5}, frames=max(frames // 3, 1), lengths=(limit,)
+            mix={"controller": 0.5, "disturbed_controller": 0.5},
+            frames=max(frames // 3, 1),
+            lengths=(min(limit, LONGEST),),
         ),
         "recipe": _merged(RECIPE, changes.pop("recipe", {})),
         "versions": functools.partial(_versions, f"crop {resize.crop}, grey {grey}, frame skip {frame_skip}"),

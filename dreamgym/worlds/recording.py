@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -27,6 +27,10 @@ class Player(Protocol):
         """The action, float32 (A,), in the range, for the preprocessed frame, uint8 (64, 64, 3)."""
 
 
+LONGEST: Final = 40_000
+"""Steps of the longest episode that one file can hold."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recording:
     """Which episodes are recorded."""
@@ -42,11 +46,11 @@ class Recording:
     never."""
 
     def __post_init__(self) -> None:
-        shares = self.mix.values()
+        shares, wanted_lengths = self.mix.values(), f"positive numbers of at most {LONGEST}"
         for name, wanted, met in (
             ("mix", "shares that are not negative and not all zero", all(x >= 0 for x in shares) and sum(shares) > 0),
             ("frames", "a positive number", self.frames > 0),
-            ("lengths", "positive numbers", bool(self.lengths) and min(self.lengths) > 0),
+            ("lengths", wanted_lengths, bool(self.lengths) and 0 < min(self.lengths) <= max(self.lengths) <= LONGEST),
             ("patience", "a positive number or None", self.patience is None or self.patience > 0),
         ):
             if not met:

@@ -10,13 +10,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers import TransformReward
 from numpy.typing import NDArray
 
 from dreamgym.collect.collect import collect, plan, record_episode
 from dreamgym.config import CollectConfig
 from dreamgym.data.episodes import episode_paths, read_episode
 from dreamgym.data.seeds import COLLECTION_SEEDS
-from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, OutputFolderError
+from dreamgym.errors import ActionError, ConfigError, EpisodeFileError, OutputFolderError, RewardError
 from dreamgym.worlds import registry
 from dreamgym.worlds.base import Auxiliary, Labels, Preprocess
 from dreamgym.worlds.registry import find
@@ -234,3 +235,12 @@ def test_labels_that_m_could_not_learn_are_refused_with_the_first_episode(
     labels = Labels(record=record, auxiliaries=(Auxiliary("depth", "value", size=1, weight=1.0),))
     with pytest.raises(error, match=message):
         record_episode(Wanderer(), 0, 10, world=replace(TOY, labels=labels))
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("-inf"), 1e39])
+def test_a_reward_that_no_recording_can_hold_is_refused_in_its_step(reward: float):
+    def make_env(**options: Any) -> Any:
+        return TransformReward(TOY.make_env(**options), lambda paid: reward)
+
+    with pytest.raises(RewardError, match=r"Corridor, seed 5, step 1: expected a finite reward .* got"):
+        record_episode(Wanderer(), 5, 10, world=replace(TOY, make_env=make_env))

@@ -393,3 +393,17 @@ def test_without_minari_the_error_says_what_to_install(tmp_path: Path, monkeypat
 def test_the_toy_world_is_as_these_tests_take_it() -> None:
     assert isinstance(TOY.make_env().action_space, gym.spaces.Discrete)
     assert own(1).terminated and own(2).truncated
+
+
+def test_a_lap_is_complete_though_its_first_frame_is_missing(tmp_path: Path) -> None:
+    rewards = np.full(30, -0.1)
+    rewards[[0, 7, 19, 29]] += 1000 / 4
+    arrays = {
+        "observations": np.zeros((30, 96, 96, 3), np.uint8),
+        "actions": np.zeros((30, 3)),
+        "rewards": rewards,
+        "terminals": np.arange(30) == 29,
+    }
+    (episode,) = imported(tmp_path, "observations", [arrays], world="CarRacing")
+    assert len(episode.rewards) == 29 and episode.terminated
+    assert episode.complete and not episode.failed

@@ -28,3 +28,9 @@ def test_settings_may_be_those_of_one_of_the_worlds_recordings(tmp_path: Path):
     assert own.frames == 7 and own.mix["controller"] == 0.5
     with pytest.raises(ConfigError, match=r"recording: expected one of \['scripted', 'aimless', 'own'\], got 'cat'"):
         CollectConfig.of(recording="cat", out=tmp_path)
+
+
+def test_episodes_that_no_file_could_hold_are_refused(tmp_path: Path):
+    assert CollectConfig(out=tmp_path, lengths=(40_000,)).lengths == (40_000,)
+    with pytest.raises(ConfigError, match="lengths: expected positive numbers of at most 40000, got"):
+        CollectConfig(out=tmp_path, lengths=(100, 40_001))

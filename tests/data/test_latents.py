@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from dreamgym.data.episodes import read_arrays, write_arrays
-from dreamgym.data.latents import LatentEpisode, read_latents
+from dreamgym.data.latents import STAMP, LatentEpisode, read_latents, require_same_vision
 from dreamgym.errors import ConfigError, EpisodeFileError
+from dreamgym.worlds.registry import find
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -64,3 +66,24 @@ def test_latents_of_two_vs_are_not_read_together(latents: Path, tmp_path: Path):
     assert read_latents(tmp_path)[0].mean.shape[1] == 7  # alone they are as good as any
     with pytest.raises(EpisodeFileError, match=r"mean as float16 of shape \(21, 32\), got float16 of \(21, 7\)"):
         read_latents(latents, tmp_path)
+
+
+def test_latents_of_another_v_or_world_are_refused_by_what_their_folder_says(
+    latents: Path, vision: Path, tmp_path: Path
+):
+    world = find()
+    require_same_vision([latents, latents], world, vision)
+    (tmp_path / "unsaid").mkdir()
+    require_same_vision([tmp_path / "unsaid", latents], world, None)
+    made_of = json.loads((latents / STAMP).read_text())
+    for name, change, said in (
+        ("other", {"sha256": "0" * 64}, f"expected latents made by the V of {latents}, got another's"),
+        ("doom", {"world": "DoomTakeCover"}, "expected latents of CarRacing, got those of 'DoomTakeCover'"),
+    ):
+        other = tmp_path / name
+        other.mkdir()
+        (other / STAMP).write_text(json.dumps({**made_of, **change}))
+        with pytest.raises(EpisodeFileError, match=said):
+            require_same_vision([latents, other], world, None)
+    with pytest.raises(EpisodeFileError, match=f"made by the V of {vision}, got another's"):
+        require_same_vision([tmp_path / "other"], world, vision)

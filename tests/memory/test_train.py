@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from dreamgym.data.episodes import read_episode, write_episode
+from dreamgym.data.latents import STAMP
 from dreamgym.errors import BundleError, ConfigError, DivergedError, EpisodeFileError, OutputFolderError
 from dreamgym.memory.train import train_memory
 from dreamgym.vision.encode_dataset import encode_episodes
@@ -134,3 +135,11 @@ def test_a_loss_that_is_not_finite_is_said_and_no_weights_are_kept(
     with pytest.raises(DivergedError, match=r"at step 2; .*--learning-rate"):
         train_vision(vision_config(episodes, tmp_path / "v", steps=3))
     assert not list(tmp_path.glob("?/*.safetensors"))
+
+
+def test_latents_of_another_v_are_refused(latents: Path, tmp_path: Path):
+    other = shutil.copytree(latents, tmp_path / "other")
+    stamp = json.loads((other / STAMP).read_text())
+    (other / STAMP).write_text(json.dumps({**stamp, "sha256": "0" * 64}))
+    with pytest.raises(EpisodeFileError, match="got another's"):
+        train_memory(replace(memory_config(latents, tmp_path / "run", steps=1), latents=(latents, other)))

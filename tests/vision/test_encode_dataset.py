@@ -130,3 +130,15 @@ def test_a_folder_without_episodes_is_named(vision: Path, tmp_path: Path):
         with pytest.raises(ConfigError, match=f"{name}: expected .*episodes"):
             encode_episodes(tmp_path / name, vision, tmp_path / "latents")
         (tmp_path / "empty").mkdir(exist_ok=True)
+
+
+def test_a_second_folder_of_recordings_is_refused_where_there_are_latents_of_a_first(
+    episodes: Path, vision: Path, tmp_path: Path
+):
+    (tmp_path / "run").mkdir()
+    first, second = (Path(shutil.copytree(episodes, tmp_path / "run" / name)) for name in ("first", "second"))
+    out = encode_episodes(first, vision, tmp_path / "run" / "latents")
+    with pytest.raises(OutputFolderError, match=r"episodes: '\.\./first' there, '\.\./second' now"):
+        encode_episodes(second, vision, out)
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    encode_episodes(moved / "first", vision, moved / "latents")

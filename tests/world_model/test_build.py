@@ -12,8 +12,8 @@ import torch
 
 from dreamgym.config import AssembleConfig
 from dreamgym.controller.linear import LinearController
-from dreamgym.data.latents import LatentEpisode, write_latents
-from dreamgym.errors import ConfigError, OutputFolderError
+from dreamgym.data.latents import STAMP, LatentEpisode, write_latents
+from dreamgym.errors import ConfigError, EpisodeFileError, OutputFolderError
 from dreamgym.memory.mdn_rnn import MDNRNN
 from dreamgym.memory.trainee import make_memory
 from dreamgym.training import save_tensors
@@ -141,3 +141,10 @@ def test_the_command_refuses_a_place_of_other_things_before_it_works(parts: Asse
     with pytest.raises(OutputFolderError, match="choose"):
         run(replace(parts, out=tmp_path / name, vision=tmp_path / "nowhere"))
     assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_latents_of_another_v_are_refused(parts: AssembleConfig):
+    (parts.latents[0] / STAMP).write_text(json.dumps({"sha256": "0" * 64, "world": "Corridor"}))
+    with pytest.raises(EpisodeFileError, match=r"expected latents made by the V of .*, got another's"):
+        run(parts)
+    assert not parts.out.exists() or not (parts.out / "card.json").exists()
