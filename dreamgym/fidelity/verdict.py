@@ -45,7 +45,8 @@ every latent than on the data."""
 
 NEXT: Final = (
     "A controller that is still weak may need a longer search: more generations (`dreamgym evolve --generations`), or "
-    "an RL library in the dream."
+    "an RL library in the dream. One that does better in the dream than in reality needs its own episodes: one more "
+    "round of `train all`."
 )
 """What to do where nothing fails."""
 
