@@ -292,3 +292,17 @@ def test_validation_runs_are_after_so_many_generations(tmp_path: Path) -> None:
     entries = [{"generation": 0}, {"generation": 19, "validation": [1.0, 3.0]}]
     (tmp_path / "generations.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
     assert validation_runs(tmp_path) == [{"generations": 20, "mean": 2.0}]
+
+
+def test_held_out_episodes_of_a_former_controller_are_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    this, measured = Round(tmp_path, 0), []
+    this.held_out.mkdir(parents=True)
+    this.controller.write_bytes(b"former")
+    monkeypatch.setattr(command, "learn_worlds", lambda config, last: None)
+    monkeypatch.setattr(command, "measure", lambda *args, **options: measured.append(this.held_out.exists()) or {})
+    for after in (b"former", b"evolved for longer"):
+        monkeypatch.setattr(command, "evolve_controller", lambda *args, after=after: this.controller.write_bytes(after))
+        command.run_round(small(tmp_path), this)
+    assert measured == [True, False]
