@@ -12,7 +12,7 @@ from gymnasium.spaces import Box
 from numpy.typing import NDArray
 
 from dreamgym.dream.keys import keys_to_action
-from dreamgym.dream.options import parse_steps, refuse_dream_options, require_flag
+from dreamgym.dream.options import has_render_mode, parse_steps, refuse_dream_options, require_flag
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import World
 from dreamgym.wrappers.latent import LatentObservation
@@ -134,8 +134,7 @@ class LatentEnv(Remade, gym.Env[NDArray[Any], Any]):
             ResetNeededError: before the first reset.
         """
         self._latent.encoder.require_reset()
-        if self.render_mode is None:
-            gym.logger.warn('render() needs a mode: gym.make(..., render_mode="rgb_array")')
+        if not has_render_mode(self.render_mode, "gym.make"):
             return None
         picture: NDArray[np.uint8] | None = self._latent.render()  # type: ignore[assignment]
         return picture

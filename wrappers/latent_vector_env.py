@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import gymnasium as gym
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from dreamgym.dream.options import (
+    has_render_mode,
     parse_autoreset_mode,
     parse_steps,
     refuse_dream_options,
@@ -137,8 +137,7 @@ class LatentVectorEnv(Remade, VectorEnv[NDArray[Any], Any, NDArray[Any]]):
             ResetNeededError: before the first reset.
         """
         self._latent.encoder.require_reset()
-        if self.render_mode is None:
-            gym.logger.warn('render() needs a mode: gym.make_vec(..., render_mode="rgb_array")')
+        if not has_render_mode(self.render_mode, "gym.make_vec"):
             return None
         return self._latent.render()
 

@@ -178,7 +178,8 @@ def _episode(steps: _Steps, config: ImportConfig, world: World, index: int) -> E
     terminated = _terminated(steps, config, world.max_episode_steps)
     steps = _whole(steps, terminated)
     rewards = _rewards(steps, config, world.rewards)
-    units, complete = _units(world.rewards, rewards, steps.unseen)
+    recorded = steps.rewards is not None  # what is put in their place says nothing of units
+    units, complete = _units(world.rewards, rewards, steps.unseen) if recorded else (world.rewards.unit, False)
     return Episode(
         frames=_pictures(steps, world, config.invert),
         actions=_actions(steps, config, world),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamgym.config.checks import name_world
+
 __all__ = ["BundleSettings", "WorldSettings"]
 
 
@@ -22,3 +24,6 @@ class WorldSettings(BundleSettings):
 
     world: str | None = None
     """The world, by name or as module:OBJECT; the bundle's own when not given."""
+
+    def __post_init__(self) -> None:
+        name_world(self)

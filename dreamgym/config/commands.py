@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dreamgym.config.bundles import WorldSettings
-from dreamgym.config.checks import name_world, require, require_positive, require_seed
+from dreamgym.config.checks import require, require_positive, require_seed
 from dreamgym.config.workers import WorkerSettings
 
 __all__ = ["DemoConfig", "EvaluateConfig", "ExportConfig", "FidelityConfig", "PlayConfig", "WebConfig"]
@@ -44,7 +44,7 @@ class EvaluateConfig(WorldSettings, WorkerSettings):
     """For an SB3 policy trained behind VecNormalize, the statistics that its save wrote; unpickled as well."""
 
     def __post_init__(self) -> None:
-        name_world(self)
+        super().__post_init__()
         self._require_workers()
 
 
@@ -66,7 +66,7 @@ class FidelityConfig(WorldSettings, WorkerSettings):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        name_world(self)
+        super().__post_init__()
         self._require_workers()
 
 
@@ -84,7 +84,7 @@ class DemoConfig(WorldSettings):
     workers: int = 2
 
     def __post_init__(self) -> None:
-        name_world(self)
+        super().__post_init__()
         require_positive(self, "workers")
         require_seed(self)
 
@@ -123,7 +123,7 @@ class PlayConfig(WorldSettings):
     """Statistics that an SB3 archive's observations were normalized with; unpickled, too."""
 
     def __post_init__(self) -> None:
-        name_world(self)
+        super().__post_init__()
         require(self.frames > 0, "frames", "a positive number", self.frames)
         require(
             self.record is None or self.record.suffix.lower() in (".mp4", ".gif"),
@@ -158,9 +158,6 @@ class ExportConfig(WorldSettings):
     half: bool = False
     """Store weights in float16: half the size, and pictures differ by a level of 255 in places."""
 
-    def __post_init__(self) -> None:
-        name_world(self)
-
 
 @dataclass(frozen=True)
 class WebConfig(WorldSettings):
@@ -168,6 +165,3 @@ class WebConfig(WorldSettings):
 
     out: Path = Path("dream.html")
     """One file that opens by double click; or, for a web server, a folder (a name that does not end in .html)."""
-
-    def __post_init__(self) -> None:
-        name_world(self)

@@ -31,7 +31,7 @@ class PipelineConfig(WorkerSettings):
     world: str = DEFAULT
     """The world to learn: a name, or module:OBJECT for one of your own."""
     rounds: int = 6
-    """As many at most; ``stop_at`` may end the run sooner."""
+    """How many at most; ``stop_at`` may end the run sooner."""
     recordings: dict[str, Recording] = field(default_factory=lambda: default_recordings(find()))
     """What is recorded before the first round, by name; V trains on the first."""
     own_recording: Recording = field(default_factory=lambda: default_own_recording(find()))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dreamgym.errors import ConfigError, EpisodeFileError
 from dreamgym.files import file_sha256, write_bytes
 from dreamgym.worlds.base import FRAME_SHAPE, World
+from dreamgym.worlds.recording import LONGEST
 
 __all__ = [
     "EPISODE_FORMAT",
@@ -42,7 +43,7 @@ _FORMER_LABELS: Final = ("motion", "missed")
 """Names that format 1 has without the prefix."""
 _ARRAYS: Final = ("meta", "actions", "rewards", "frames")
 _ARRAYS_LIMIT: Final = 1 << 29
-"""Bytes that the arrays of one file may have in memory: 40,000 frames. A small file can unpack to any size."""
+"""Bytes that the arrays of one file may have in memory, those of LONGEST steps. A small file can unpack to any size."""
 _TOLERANCE: Final = 1e-4
 """How far outside the range an action may be by rounding."""
 _META: Final[dict[str, tuple[type, ...]]] = {
@@ -157,12 +158,24 @@ def _array_names(path: Path) -> list[str]:
 
 
 def write_episode(path: Path, episode: Episode) -> None:
-    """Write one episode as a shard."""
+    """Write one episode as a shard.
+
+    Raises:
+        EpisodeFileError: it is too long to be read again.
+    """
     write_bytes(path, pack_episode(episode))
 
 
 def pack_episode(episode: Episode) -> bytes:
-    """An episode as the bytes of its shard."""
+    """An episode as the bytes of its shard.
+
+    Raises:
+        EpisodeFileError: it is too long to be read again.
+    """
+    if len(episode) > LONGEST:
+        raise EpisodeFileError(
+            f"expected at most {LONGEST} steps, got an episode of {len(episode)} by {episode.player!r}; split it"
+        )
     meta = {
         "format": EPISODE_FORMAT,
         "world": episode.world,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamgym.dream.core import DreamCore
-from dreamgym.dream.options import known_preprocess, open_world_model, start_candidates
+from dreamgym.dream.options import has_render_mode, known_preprocess, open_world_model, start_candidates
 from dreamgym.dream.rendering import decode_frames, render_size, resize
 from dreamgym.dream.spaces import ActionReader, observation_space
 from dreamgym.errors import ConfigError, ResetNeededError
@@ -80,9 +80,7 @@ class Dreaming:
         """
         if not bool(self.core.started.all()):
             raise ResetNeededError("there is nothing to render before the first reset; call reset()")
-        if self.render_mode is None:
-            gym.logger.warn(f'render() needs a mode: {make}(..., render_mode="rgb_array")')
-        return self.render_mode is not None
+        return has_render_mode(self.render_mode, make)
 
     def get_state(self) -> dict[str, Any]:
         """All that the future depends on, to be given to :meth:`set_state`; copies."""

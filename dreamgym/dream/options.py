@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode
@@ -19,6 +20,7 @@ from dreamgym.worlds.registry import find, find_registered
 
 __all__ = [
     "Seeds",
+    "has_render_mode",
     "known_preprocess",
     "open_world_model",
     "parse_autoreset_mode",
@@ -51,6 +53,18 @@ def require_flag(name: str, value: Any) -> None:
     """Raise :class:`~dreamgym.errors.ConfigError` unless a value is a bool: "no" would count as True."""
     if not isinstance(value, bool | np.bool_):
         raise ConfigError(f"{name} must be True or False, got {value!r}")
+
+
+def has_render_mode(mode: str | None, make: str) -> bool:
+    """Whether there is a mode to render in; warns where there is none.
+
+    Args:
+        mode: the environment's.
+        make: what made it, such as ``"gym.make"``.
+    """
+    if mode is None:
+        gym.logger.warn(f'render() needs a mode: {make}(..., render_mode="rgb_array")')
+    return mode is not None
 
 
 def parse_steps(name: str, value: Any, default: int) -> int | None:

@@ -21,6 +21,7 @@ from dreamgym.vision.train import to_images
 from dreamgym.vision.vae import sample_posterior
 from dreamgym.world_model import WorldModel
 from dreamgym.worlds.base import Player, RewardRule, World
+from dreamgym.worlds.recording import LONGEST
 
 __all__ = ["CONTROLLER", "SeenEpisode", "encode", "held_out_players", "record_episodes"]
 
@@ -59,7 +60,9 @@ def record_episodes(
     for name, seed in tqdm([(name, seed) for name in players for seed in seeds], desc="record", unit="episode"):
         path = folder / f"episode-{name}-{seed}.npz"
         if not path.exists():
-            write_episode(path, record_episode(players[name](), seed, length, player_name=name, world=world))
+            write_episode(
+                path, record_episode(players[name](), seed, min(length, LONGEST), player_name=name, world=world)
+            )
         found.append(read_episode(path))
     return found
 

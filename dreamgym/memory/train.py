@@ -129,7 +129,8 @@ def _samplers(
             recent_from = len(training)
         for episode in read_latents(folder, world=world, latents=config.sizes(world).latents):
             (held_out if is_held_out(episode.path) else training).append(episode)
-    _require_rewards([*training, *held_out], world)
+    if config.reward_weight:
+        _require_rewards([*training, *held_out], world)
     sampler = SequenceSampler(
         training,
         length,

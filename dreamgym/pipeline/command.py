@@ -11,7 +11,6 @@ CarRacing:
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from dreamgym.errors import BundleError
 from dreamgym.evaluate.scores import mean_and_spread, rounded
 from dreamgym.fidelity import verdict
 from dreamgym.fidelity.plots import require_matplotlib
-from dreamgym.files import claim_folder, file_sha256, write_json
+from dreamgym.files import claim_folder, write_json
 from dreamgym.pipeline.report import DREAM_SEEDS, MODEL_SEEDS, measure, write_page
 from dreamgym.pipeline.rounds import Round
 from dreamgym.pipeline.stages import check, evolve_controller, learn_worlds
@@ -87,10 +86,7 @@ def run_round(config: PipelineConfig, this: Round) -> None:
     this.page.unlink(missing_ok=True)
     learn_worlds(config, this)
     real_seeds = VALIDATION_SEEDS[: config.evolve.validation_episodes]
-    former = file_sha256(this.controller)
     evolve_controller(config, this, real_seeds)
-    if file_sha256(this.controller) != former and this.held_out.exists():
-        shutil.rmtree(this.held_out)  # the former controller's episodes, of a run that was cut and evolved for longer
     report = measure(config, this, real_seeds, dream_seeds=DREAM_SEEDS, model_seeds=MODEL_SEEDS)
     write_json(this.report, {**report, "seconds": time.monotonic() - started})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamgym.files import read_object
+from dreamgym.files import file_sha256, read_object
 
 __all__ = ["Round"]
 
@@ -62,8 +62,11 @@ class Round:
 
     @property
     def held_out(self) -> Path:
-        """Episodes of the round's controller, for the round's page."""
-        return self.evolution / "held-out"
+        """Episodes of the round's controller, for the round's page.
+
+        A run that goes on to evolve may choose another one, whose episodes these are not.
+        """
+        return self.evolution / f"held-out-{str(file_sha256(self.controller))[:12]}"
 
     def picture(self, name: str) -> Path:
         """A picture of the page."""

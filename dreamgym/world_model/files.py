@@ -48,7 +48,7 @@ _FILE_LIMIT: Final = 1 << 28  # bytes; a bundle has some 5 MB, and a damaged nam
 _CARD_LIMIT: Final = 1 << 22
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(read_content(path, _CARD_LIMIT).decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -67,7 +67,7 @@ def read_bundle(folder: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tenso
         BundleNotFoundError: a file is missing.
         BundleError: a file is damaged, by name.
     """
-    card = _read_card(folder / CARD)
+    card = read_card(folder / CARD)
     hashes = card.get("sha256", {})
     names = [*_REQUIRED, *([CONTROLLER] if CONTROLLER in hashes else [])]
     tensors = {}

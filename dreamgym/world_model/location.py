@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Final
 
-from dreamgym.errors import BundleNotFoundError
+from dreamgym.errors import BundleError, BundleNotFoundError
+from dreamgym.world_model.files import CARD, read_card
 from dreamgym.worlds.registry import find
 
 __all__ = ["MODELS_VARIABLE", "PACKAGED", "locate"]
@@ -58,8 +58,8 @@ def locate(path: str | Path | None = None, world: str | None = None) -> Path:
 def _is_of_another(folder: Path, world: str | None) -> bool:
     """Whether a card there names another world; what is damaged is left to its reader."""
     try:
-        name = json.loads((folder / "card.json").read_bytes())["world"]
-    except (OSError, ValueError, KeyError, TypeError):
+        name = read_card(folder / CARD).get("world")
+    except BundleError:
         return False
     if world is None or world == name:
         return False

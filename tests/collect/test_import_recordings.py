@@ -29,6 +29,7 @@ from dreamgym.errors import (
     RewardError,
 )
 from dreamgym.worlds.base import Preprocess
+from dreamgym.worlds.car_racing.world import CAR_RACING
 from dreamgym.worlds.resize import Resize
 from tests.support import toy_world
 from tests.support.toy_world import TOY
@@ -407,3 +408,9 @@ def test_a_lap_is_complete_though_its_first_frame_is_missing(tmp_path: Path) -> 
     (episode,) = imported(tmp_path, "observations", [arrays], world="CarRacing")
     assert len(episode.rewards) == 29 and episode.terminated
     assert episode.complete and not episode.failed
+
+
+def test_units_are_the_worlds_where_rewards_were_not_recorded(tmp_path: Path) -> None:
+    arrays = {"obs": np.zeros((31, 96, 96, 3), np.uint8), "action": np.zeros((30, 3)), "done": np.zeros(30, bool)}
+    (episode,) = imported(tmp_path, "obs", [arrays], world="CarRacing", missing_reward=0.0)
+    assert episode.total_units == CAR_RACING.rewards.unit and not episode.complete

@@ -460,3 +460,10 @@ def test_arrays_may_have_just_the_bytes_that_are_allowed(tmp_path: Path, monkeyp
 def test_an_episode_is_not_changed():
     with pytest.raises(FrozenInstanceError):
         make_episode().complete = True  # type: ignore[misc]
+
+
+def test_an_episode_that_no_reader_would_take_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dreamgym.data.episodes.LONGEST", 4)
+    with pytest.raises(EpisodeFileError, match="at most 4 steps, got an episode of 5 by 'test'; split it"):
+        write_episode(tmp_path / "episode-000000.npz", make_episode())
+    assert not list(tmp_path.iterdir())

@@ -89,6 +89,7 @@ def test_recordings_without_rewards_are_refused(episodes: Path, vision: Path, tm
     latents = encode_episodes(tmp_path / "data", vision, tmp_path / "latents")
     with pytest.raises(ConfigError, match=r"rewards other than -0\.1 a step.*all 6 are without"):
         train_memory(memory_config(latents, tmp_path / "run", steps=1))
+    assert train_memory(replace(memory_config(latents, tmp_path / "unpaid", steps=1), reward_weight=0.0)).exists()
 
 
 def test_too_few_ends_to_calibrate_on_are_found_out_before_the_first_step(latents: Path, tmp_path: Path):

@@ -294,15 +294,10 @@ def test_validation_runs_are_after_so_many_generations(tmp_path: Path) -> None:
     assert validation_runs(tmp_path) == [{"generations": 20, "mean": 2.0}]
 
 
-def test_held_out_episodes_of_a_former_controller_are_not_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    this, measured = Round(tmp_path, 0), []
-    this.held_out.mkdir(parents=True)
-    this.controller.write_bytes(b"former")
-    monkeypatch.setattr(command, "learn_worlds", lambda config, last: None)
-    monkeypatch.setattr(command, "measure", lambda *args, **options: measured.append(this.held_out.exists()) or {})
-    for after in (b"former", b"evolved for longer"):
-        monkeypatch.setattr(command, "evolve_controller", lambda *args, after=after: this.controller.write_bytes(after))
-        command.run_round(small(tmp_path), this)
-    assert measured == [True, False]
+def test_held_out_episodes_are_those_of_the_controller_that_is_there(tmp_path: Path) -> None:
+    this, folders = Round(tmp_path, 0), []
+    this.evolution.mkdir()
+    for controller in (b"first", b"evolved for longer", b"first"):
+        this.controller.write_bytes(controller)
+        folders.append(this.held_out)
+    assert folders[0] == folders[2] != folders[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 from pathlib import Path
 
@@ -162,3 +163,13 @@ def test_the_variable_is_passed_over_where_it_names_another_world(
     assert locate(world=WorldModel.load().card["world"]) == tmp_path / "bundle"
     monkeypatch.setenv(MODELS_VARIABLE, str(toy_bundle))
     assert locate(world="car-racing") == toy_bundle
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+def test_a_pipe_that_the_variable_names_as_a_card_is_left_to_its_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "card.json")
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    with pytest.raises(BundleNotFoundError):
+        locate(world="car-racing")
